@@ -1,0 +1,124 @@
+"""What differs between operating systems and file systems: publishing by rename, syncing, locks, free memory."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+def sync_file(path: Path) -> None:
+    """Force a file's data to the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Force a folder's entries to the disk; Windows does this by itself and cannot open a folder."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def publish(finished: Path, final: Path) -> None:
+    """Move a finished file to its final path in one step, so that no reader ever sees half of it."""
+    sync_file(finished)
+    finished.replace(final)
+    sync_folder(final.parent)
+
+
+@contextmanager
+def atomic_path(final: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `final`; publish it at the end, or remove it if the body raises."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{final.name}.", suffix=".part", dir=final.parent)
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        publish(temporary, final)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def write_atomically(final: Path, data: bytes) -> None:
+    """Write `data` to `final`: afterwards the file is whole, or what it was before."""
+    with atomic_path(final) as temporary:
+        temporary.write_bytes(data)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process of this machine runs; when in doubt, say that it does."""
+    if os.name == "nt":
+        handle = ctypes.windll.kernel32.OpenProcess(0x1000, False, pid)  # type: ignore[attr-defined]
+        if handle:
+            ctypes.windll.kernel32.CloseHandle(handle)  # type: ignore[attr-defined]
+        return bool(handle)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def free_memory_bytes() -> int:
+    """Return the memory that new work may use: what the system has available, and no more than a container's limit."""
+    if os.name == "nt":
+        return _free_memory_windows()
+    available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        available = int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024
+    with suppress(OSError, ValueError):  # control groups, version 2: "max" is no limit and no number
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        available = min(available, max(0, limit - int(Path("/sys/fs/cgroup/memory.current").read_text())))
+    return available
+
+
+def _free_memory_windows() -> int:
+    class MemoryStatus(ctypes.Structure):
+        _fields_ = (
+            ("length", ctypes.c_ulong),
+            ("load", ctypes.c_ulong),
+            *((name, ctypes.c_ulonglong) for name in ("total", "free", "page_total", "page_free", "virtual_total")),
+            ("virtual_free", ctypes.c_ulonglong),
+            ("extended_free", ctypes.c_ulonglong),
+        )
+
+    status = MemoryStatus(length=ctypes.sizeof(MemoryStatus))
+    ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))  # type: ignore[attr-defined]
+    return int(status.free)
+
+
+def current_memory_bytes() -> int:
+    """Return this process's resident memory now; 0 where the system does not tell."""
+    with suppress(OSError, ValueError, IndexError):
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+def peak_memory_bytes() -> int:
+    """Return the largest resident memory that this process ever had; 0 where the system does not tell."""
+    if os.name == "nt":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
