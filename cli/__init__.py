@@ -1,0 +1,1 @@
+"""The command line: it parses, calls one function, and shows the result. The only place that prints."""

@@ -11,8 +11,8 @@
     |-- ResourceError      (MemoryError)        a budget too small for the smallest piece of work
     `-- RefusedError       (PermissionError)    a file that would have to be trusted and is not
 
-Every error says what was asked and found (`what`), and, where it helps, why (`cause`), what is safe (`saved`) and what to
-do next (`hint`). `unetctl.cli` maps each type to one exit code.
+Every error says what was asked and found (`what`), and, where it helps, why (`cause`), what is safe (`saved`) and what
+to do next (`hint`). `unetctl.cli` maps each type to one exit code.
 """
 
 from __future__ import annotations

@@ -5,14 +5,15 @@
     |      tile 0       |      tile 1       | tile 2| <- cut to what is left, in steps of 2^depth
 
 Both axes are split evenly in chunks; of all splits within the area allowed, the one with the fewest multiply-adds is
-taken. Tiles need not be square. A plan is a few integers and a pure function of its arguments: a tile is computed from its
-index, so that a plan of a hundred gigapixels costs nothing and a run that is continued sees the same tiles and batches.
+taken. Tiles need not be square. A plan is a few integers and a pure function of its arguments: a tile is computed from
+its index, so that a plan of a hundred gigapixels costs nothing and a run that is continued sees the same batches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from unetctl.runtime.cost import Layer, layers, multiply_adds
 from unetctl.runtime.errors import UsageError
@@ -113,7 +114,7 @@ class TilePlan:
         A group depends on the plan and `size` only, never on what is left to do.
         """
         index = 0
-        widths = [after - before for before, after in zip(self.column_edges, self.column_edges[1:], strict=False)]
+        widths = [after - before for before, after in pairwise(self.column_edges)]
         for row in range(self.rows):
             column = 0
             while column < self.columns:
@@ -130,6 +131,10 @@ class TilePlan:
         shapes = [(height, width) for height in heights for width in widths]
         return tuple(sorted(shapes, key=lambda shape: (-shape[0] * shape[1], shape)))
 
+    def read_px(self) -> int:
+        """Count the pixels that go into the network."""
+        return sum(self._inputs(self.row_edges)) * sum(self._inputs(self.column_edges))
+
     def multiply_adds(self, network: tuple[Layer, ...]) -> int:
         """Count the multiply-adds of the whole plan."""
         return multiply_adds(self._inputs(self.row_edges), self._inputs(self.column_edges), network)
@@ -140,7 +145,7 @@ class TilePlan:
         return self.multiply_adds(network) / multiply_adds([height], [width], network)
 
     def _inputs(self, edges: tuple[int, ...]) -> list[int]:
-        return [input_px(after - before, self.depth) for before, after in zip(edges, edges[1:], strict=False)]
+        return [input_px(after - before, self.depth) for before, after in pairwise(edges)]
 
 
 def split_axis(size_px: int, parts: int, depth: int, chunk_px: int = CHUNK_PX) -> tuple[int, ...]:
@@ -211,8 +216,5 @@ def _splits(size_px: int, depth: int, chunk_px: int) -> list[tuple[int, ...]]:
 
 
 def _area(row_edges: tuple[int, ...], column_edges: tuple[int, ...]) -> int:
-    tallest, widest = (
-        max(after - before for before, after in zip(edges, edges[1:], strict=False))
-        for edges in (row_edges, column_edges)
-    )
+    tallest, widest = (max(after - before for before, after in pairwise(edges)) for edges in (row_edges, column_edges))
     return tallest * widest

@@ -1,0 +1,58 @@
+"""`unetctl check`: the golden tiles of a model on every engine of this machine."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unetctl.cli import output
+from unetctl.cli.models import runnable_everywhere
+from unetctl.cli.wording import counted, path_text
+from unetctl.runtime.errors import CheckFailedError, UnavailableError
+
+
+def check(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model (.onnx), or a checkpoint.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare the engines of this machine with PyTorch.
+
+    A model carries a few real tiles and what PyTorch made of them, so this needs no torch.    Exit code 1 if an engine differs by more than rounding explains.
+    """
+    from unetctl.runtime.check import check_model
+
+    read, engines, absent = runnable_everywhere(model)
+    if not engines:
+        reasons = "; ".join(f"{name}: {why}" for name, why in absent.items())
+        raise UnavailableError("no engine can run here", cause=reasons, hint="unetctl doctor")
+    rows = check_model(read, engines)
+    failed = [one.engine for one in rows if not one.passed]
+    if as_json:
+        listed = [{**asdict(one), "passed": one.passed} for one in rows]
+        output.result_json({"path": str(model), "passed": not failed, "engines": listed, "absent": dict(absent)})
+    else:
+        output.heading(f"{path_text(model)}: {counted(len(read.golden), 'golden tile')}")
+        output.table(
+            ("engine", "pixels", "other labels", "beyond rounding", "not a number", ""),
+            [
+                (
+                    one.engine,
+                    f"{one.agreement.pixels:,}",
+                    f"{one.agreement.flips:,}",
+                    f"{one.agreement.flips_beyond:,}",
+                    f"{one.agreement.invalid:,}",
+                    "passed" if one.passed else "FAILED",
+                )
+                for one in rows
+            ],
+        )
+        for name, why in absent.items():
+            output.notice(f"not checked: {name}: {why}")
+    if failed:
+        raise CheckFailedError(
+            f"{path_text(model)} does not give PyTorch's labels on {', '.join(failed)}",
+            hint="use another engine: unetctl segment --engine; and report it with the output of unetctl doctor",
+        )

@@ -1,0 +1,96 @@
+"""The entry point: wires the commands, and is the one border where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from unetctl.cli import check, crash, doctor, export, init, inspect, output, segment, train
+from unetctl.cli.exit_codes import ExitCode, exit_code
+from unetctl.cli.signals import stop_requests
+from unetctl.cli.usage import as_usage_error, is_click_error
+from unetctl.cli.version import version
+from unetctl.runtime.errors import ResourceError, StorageError, UnetctlError
+
+app = typer.Typer(
+    name="unetctl",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (init.init, train.train, export.export, segment.segment, inspect.inspect, check.check, doctor.doctor):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def unetctl(
+    context: typer.Context,
+    show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from. May stand anywhere.")] = False,
+) -> None:
+    """Train a U-Net on a few annotated images, and segment images of any size.
+
+    \b
+    unetctl init my-project        a folder for images, labels and settings
+    unetctl train                  annotated images -> a trained network
+    unetctl export                 the network -> an ONNX model, checked
+    unetctl segment slide.tif      an image of any size -> a label image
+    """  # noqa: D301  (\b keeps Click from joining the lines)
+    del debug  # taken out of the arguments by `run`, and here for --help
+    if show_version:
+        output.result(f"unetctl {version()}")
+    elif context.invoked_subcommand is None:
+        output.notice(context.get_help())
+        raise typer.Exit(ExitCode.USAGE)
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; every error has been shown."""
+    output.prepare_streams()
+    own, paths = _split_at_dashes(arguments)
+    debug, as_json = "--debug" in own, "--json" in own
+    words = [one for one in own if one != "--debug"] + paths
+    with stop_requests() as stop:
+        try:
+            code = typer.main.get_command(app).main(args=words, prog_name="unetctl", standalone_mode=False)
+            return stop.code or int(code or 0)
+        except BaseException as error:
+            if stop.code is not None:
+                return stop.code
+            if isinstance(error, SystemExit):
+                return error.code if isinstance(error.code, int) else ExitCode.CHECK_FAILED
+            if debug:
+                traceback.print_exception(error)
+            return _shown(error, arguments, as_json=as_json)
+
+
+def _shown(error: BaseException, arguments: Sequence[str], *, as_json: bool) -> int:
+    """Show an error and return its exit code."""
+    if is_click_error(error):
+        error = as_usage_error(error)
+    elif isinstance(error, MemoryError) and not isinstance(error, UnetctlError):
+        error = ResourceError("the memory is used up", cause=str(error), hint="a smaller --max-memory, or fewer programs")
+    elif isinstance(error, OSError) and not isinstance(error, UnetctlError):
+        error = StorageError(f"reading or writing failed: {error.filename or 'a file'}", cause=error.strerror or str(error))
+    if isinstance(error, UnetctlError):
+        output.show_error(error, as_json=as_json)
+    else:
+        output.show_bug(error, crash.write_report(error, arguments), as_json=as_json)
+    return exit_code(error)
+
+
+def _split_at_dashes(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split where `--` says that only paths follow."""
+    listed = list(arguments)
+    end = listed.index("--") if "--" in listed else len(listed)
+    return listed[:end], listed[end:]

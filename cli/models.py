@@ -1,0 +1,91 @@
+"""A model file, whatever it is, and the engines of this machine that can run it.
+
+An ONNX model runs on the runtime's engines; a checkpoint runs on torch, which needs no export and is the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unetctl.cli.extras import needs_extra
+from unetctl.cli.wording import command_text, path_text
+from unetctl.runtime.errors import MissingInputError, UsageError
+
+if TYPE_CHECKING:
+    from unetctl.runtime.engines import EngineChoice, EngineFactory
+    from unetctl.runtime.model import Model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnableModel:
+    """A model, and the engine that was chosen for it."""
+
+    model: Model
+    choice: EngineChoice
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Tell whether a file is a checkpoint (safetensors), by its first bytes. Raises `MissingInputError`."""
+    if path.exists() and not path.is_file():  # reading a pipe or a device might never end
+        kind = "a folder" if path.is_dir() else "no regular file"
+        raise MissingInputError(f"{path_text(path)} is {kind}", hint="name a file")
+    try:
+        with path.open("rb") as file:
+            return file.read(9)[8:] == b"{"
+    except FileNotFoundError as error:
+        raise MissingInputError(f"there is no file {path_text(path)}") from error
+    except OSError as error:
+        raise MissingInputError(f"{path_text(path)} cannot be read", cause=error.strerror or str(error)) from error
+
+
+def open_model(path: Path, engine_name: str) -> RunnableModel:
+    """Read a model or a checkpoint, and choose the engine: `auto`, or one by its name.
+
+    Raises `UsageError` where the engine cannot run this kind of file, and what reading raises.
+    """
+    if is_checkpoint(path):
+        if engine_name not in ("auto", "torch"):
+            raise UsageError(
+                f"{engine_name} cannot run the checkpoint {path_text(path)}",
+                cause="it runs ONNX models; only torch runs a checkpoint",
+                hint=command_text("unetctl", "export", "--model", path),
+            )
+        return _open_checkpoint(path)
+    if engine_name == "torch":
+        raise UsageError(
+            f"torch cannot run {path_text(path)}",
+            cause="the torch engine runs checkpoints",
+            hint="--model runs/<name>/model.safetensors, or --engine auto",
+        )
+    from unetctl.runtime.engines import choose_engine
+    from unetctl.runtime.model import read_model
+
+    return RunnableModel(model=read_model(path), choice=choose_engine(engine_name))
+
+
+def runnable_everywhere(path: Path) -> tuple[Model, Mapping[str, EngineFactory], Mapping[str, str]]:
+    """Read a model; return it, the engines of this machine that can run it, and why the others cannot."""
+    if is_checkpoint(path):
+        runnable = _open_checkpoint(path)
+        return runnable.model, {"torch": runnable.choice.open}, {}
+    from functools import partial
+
+    from unetctl.runtime.engines import engine_status, open_engine
+    from unetctl.runtime.model import read_model
+
+    model = read_model(path)
+    statuses = engine_status()
+    engines = {one.name: partial(open_engine, one.name) for one in statuses if one.usable}
+    return model, engines, {one.name: f"{one.why_not}; {one.hint}" for one in statuses if not one.usable}
+
+
+def _open_checkpoint(path: Path) -> RunnableModel:
+    with needs_extra("train", "a checkpoint"):
+        from unetctl.trainer.checkpoint import load_checkpoint
+        from unetctl.trainer.engine_torch import checkpoint_model, torch_choice
+
+        checkpoint = load_checkpoint(path)
+        return RunnableModel(model=checkpoint_model(checkpoint), choice=torch_choice(checkpoint))

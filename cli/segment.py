@@ -1,0 +1,242 @@
+"""`unetctl segment`: images of any size in, label images out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unetctl.cli import output, segment_report
+from unetctl.cli.exit_codes import exit_code
+from unetctl.cli.models import RunnableModel, open_model
+from unetctl.cli.progress import progress
+from unetctl.cli.project import find_project, load_project, newest_model
+from unetctl.cli.quantity import check_count, parse_bytes, parse_channels
+from unetctl.cli.wording import command_text, counted, path_text
+from unetctl.runtime.errors import MissingInputError, UnetctlError, UsageError
+
+if TYPE_CHECKING:
+    from unetctl.runtime.report import SegmentProgress, SegmentReport
+    from unetctl.runtime.segment import Resources
+
+RESULT_SUFFIX = ".labels.ome.tif"
+_IMAGE_SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.btf")
+
+PHASES = {"statistics": "measuring", "tiles": "segmenting", "pyramid": "pyramid", "publish": "writing"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the command line asked for, besides paths."""
+
+    series: int | None
+    level: int
+    channels: tuple[int, ...] | None
+    overwrite: bool
+    preview: bool
+    quiet: bool
+    as_json: bool
+
+
+def segment(
+    paths: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="TIFF, PNG or JPEG.")],
+    model: Annotated[
+        Path | None, typer.Option("--model", "-m", metavar="FILE", help="Model (.onnx) or checkpoint; default: the project's newest.")
+    ] = None,
+    output_path: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Label image to make; default: <image>.labels.ome.tif beside it.")
+    ] = None,
+    engine: Annotated[str, typer.Option(metavar="NAME", help="What computes: auto, onnxruntime, or torch for a checkpoint.")] = "auto",
+    max_memory: Annotated[
+        str, typer.Option(metavar="SIZE", help="Memory to stay under, as 4GiB; default: half of what is free, at most 4 GiB.")
+    ] = "",
+    threads: Annotated[int | None, typer.Option(metavar="N", help="Threads of the engine; default: all cores.")] = None,
+    channels: Annotated[str, typer.Option(metavar="LIST", help="Channels to use, counted from 1, as 1,2,3.")] = "",
+    series: Annotated[int | None, typer.Option(metavar="N", help="Which image of a file that holds several, from 0.")] = None,
+    level: Annotated[int, typer.Option(metavar="N", help="Pyramid level; 0 is the full size.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
+    preview: Annotated[bool, typer.Option(help="Make a small picture of the result.")] = True,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and do nothing.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the paths of the results only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Segment images of any size, in memory that does not grow.
+
+    In a project the model is the newest that `unetctl export` made. Results that unetctl made itself are left out.
+    """
+    if output_path is not None and len(paths) > 1:
+        raise UsageError(
+            f"--output names one file, and {len(paths)} images are given", hint="leave it out: each result goes beside its image"
+        )
+    for option, value, lowest in (("--threads", threads, 1), ("--series", series, 0), ("--level", level, 0)):
+        check_count(value, lowest, option=option)
+    settings = Settings(
+        series=series,
+        level=level,
+        channels=parse_channels(channels, option="--channels") if channels else None,
+        overwrite=overwrite,
+        preview=preview,
+        quiet=quiet,
+        as_json=as_json,
+    )
+    from unetctl.runtime.segment import Resources
+
+    budget = parse_bytes(max_memory, option="--max-memory") if max_memory else None
+    resources = Resources.of_this_machine(max_memory_bytes=budget, threads=threads)
+    model_path, why_model = (model, "") if model is not None else _project_model()
+    runnable = open_model(model_path, engine)
+    if not (quiet or as_json):
+        reason = f" ({why_model})" if why_model else ""
+        output.notice(f"model: {path_text(model_path)}{reason}")
+        output.notice(f"engine: {runnable.choice.description}: {runnable.choice.reason}")
+    if plan:
+        _plan_all(paths, runnable, resources, settings)
+    else:
+        _segment_all(paths, output_path, runnable, resources, settings)
+
+
+def result_path(image: Path) -> Path:
+    """Return where the labels of an image go: beside it, with `.labels.ome.tif` in place of its suffix."""
+    suffix = next((one for one in _IMAGE_SUFFIXES if image.name.lower().endswith(one)), image.suffix)
+    return image.with_name(image.name[: len(image.name) - len(suffix)] + RESULT_SUFFIX)
+
+
+def _project_model() -> tuple[Path, str]:
+    if find_project() is None:
+        raise MissingInputError(
+            "there is no model: this is no project", hint="--model file.onnx, or go into a project folder"
+        )
+    choice = newest_model(load_project(None))
+    return choice.path, choice.reason
+
+
+def _segment_all(
+    paths: Sequence[Path], wanted: Path | None, runnable: RunnableModel, resources: Resources, settings: Settings
+) -> None:
+    """Segment one image after another; what fails does not stop the others, and its exit code is the command's."""
+    reports: list[SegmentReport] = []
+    failures: list[UnetctlError] = []
+    for image in paths:
+        try:
+            if _is_own_result(image, alone=len(paths) == 1):
+                continue
+            report = _segment_one(image, wanted or result_path(image), runnable, resources, settings)
+        except UnetctlError as error:
+            if len(paths) == 1:
+                raise
+            output.show_error(error, as_json=settings.as_json)
+            failures.append(error)
+            continue
+        reports.append(report)
+        if settings.quiet:
+            output.result(str(report.output))
+        elif not settings.as_json:
+            segment_report.show(report)
+    if settings.as_json:
+        values = [segment_report.as_json(one) for one in reports]
+        output.result_json(values[0] if len(paths) == 1 else values)
+    elif len(paths) > 1 and not settings.quiet:
+        failed = f", {len(failures)} failed" if failures else ""
+        output.notice(f"{counted(len(reports), 'image')} of {len(paths)} segmented{failed}")
+    if failures:
+        raise typer.Exit(exit_code(failures[0]))
+    if reports and not (settings.quiet or settings.as_json):
+        output.next_command("unetctl", "inspect", reports[-1].output)
+
+
+def _segment_one(
+    image: Path, target: Path, runnable: RunnableModel, resources: Resources, settings: Settings
+) -> SegmentReport:
+    from unetctl.runtime.segment import segment_file
+
+    with progress(path_text(image), quiet=settings.quiet or settings.as_json) as update:
+
+        def on_progress(now: SegmentProgress) -> None:
+            speed = f"{now.done_px / now.seconds / 1e6:.2f} Mpx/s" if now.phase == "tiles" and now.seconds > 0 else ""
+            update(now.done_px, now.total_px, speed, title=PHASES[now.phase])
+
+        return segment_file(
+            image,
+            output=target,
+            model=runnable.model,
+            engine=runnable.choice,
+            resources=resources,
+            overwrite=settings.overwrite,
+            preview=settings.preview,
+            series=settings.series,
+            level=settings.level,
+            channels=settings.channels,
+            command=_command_again(image, target, runnable, settings),
+            on_progress=on_progress,
+        )
+
+
+def _plan_all(paths: Sequence[Path], runnable: RunnableModel, resources: Resources, settings: Settings) -> None:
+    from unetctl.runtime.segment import plan_file
+
+    values: list[dict[str, Any]] = []
+    for image in paths:
+        _is_own_result(image, alone=True)
+        report = plan_file(
+            image,
+            model=runnable.model,
+            engine=runnable.choice,
+            resources=resources,
+            series=settings.series,
+            level=settings.level,
+            channels=settings.channels,
+        )
+        if settings.as_json:
+            values.append(segment_report.as_json(report))
+        else:
+            segment_report.show_plan(report)
+    if settings.as_json:
+        output.result_json(values[0] if len(paths) == 1 else values)
+
+
+def _is_own_result(image: Path, *, alone: bool) -> bool:
+    """Tell whether an image is a label image that unetctl made; asked for by itself, it is refused.
+
+    A file that cannot be opened is none: what is wrong with it is said where it is segmented.
+    """
+    from unetctl.runtime.image import open_image
+
+    try:
+        source = open_image(image)
+    except UnetctlError:
+        return False
+    source.close()
+    if source.info.made_by is None:
+        return False
+    if alone:
+        raise UsageError(
+            f"{path_text(image)} is a label image that unetctl made, and no image to segment",
+            hint=command_text("unetctl", "inspect", image),
+        )
+    output.notice(f"left out: {path_text(image)} is a result of unetctl")
+    return True
+
+
+
+def _command_again(image: Path, target: Path, runnable: RunnableModel, settings: Settings) -> str:
+    """Return the command that makes a result again; it travels with the result, so it names no folder outside this one."""
+    words: list[str | Path] = ["unetctl", "segment", _portable(image), "--model", _portable(runnable.model.path)]
+    words += ["--engine", runnable.choice.name]
+    if settings.channels is not None:
+        words += ["--channels", ",".join(str(one + 1) for one in settings.channels)]
+    if settings.series is not None:
+        words += ["--series", str(settings.series)]
+    if settings.level:
+        words += ["--level", str(settings.level)]
+    if target != result_path(image):
+        words += ["--output", _portable(target)]
+    return command_text(*words)
+
+
+def _portable(path: Path) -> Path:
+    """Return a path relative to this folder, or the name alone of a file that lies elsewhere."""
+    here, full = Path.cwd(), path.absolute()
+    return full.relative_to(here) if full.is_relative_to(here) else Path(path.name)

@@ -1,0 +1,140 @@
+"""From a checkpoint to a model file that may be trusted: trace, write, compare, strip, check, publish.
+
+    checkpoint -> graph with logits -> temporary file -> compared on every engine -> logits removed, records added
+               -> the file as it will be -> read and checked as a user's machine will -> renamed to its final path
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from unetctl.exporter.compare import ComparisonRow, compare, real_tiles, refuse_failures, torch_runner
+from unetctl.exporter.to_onnx import to_onnx
+from unetctl.runtime.check import RELATIVE_TOLERANCE, check_model
+from unetctl.runtime.engines import engine_status, open_engine, run_file
+from unetctl.runtime.errors import CheckFailedError, DataError, UnavailableError
+from unetctl.runtime.golden import pack_golden
+from unetctl.runtime.model import read_model
+from unetctl.runtime.spec import EXPORT_KEY, GOLDEN_KEY, SPEC_KEY, ExportRecord
+from unetctl.runtime.system import atomic_path
+from unetctl.trainer.checkpoint import Checkpoint, load_checkpoint
+
+if TYPE_CHECKING:
+    import onnx
+
+LOGITS = "logits"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportResult:
+    """A published model and the comparison that let it out."""
+
+    path: Path
+    record: ExportRecord
+    rows: tuple[ComparisonRow, ...]
+
+
+def export_model(
+    checkpoint: Path,
+    output: Path,
+    *,
+    outputs: tuple[str, ...] = ("labels",),
+    images: Sequence[NDArray[Any]] = (),
+    engines: tuple[str, ...] | None = None,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> ExportResult:
+    """Export a checkpoint to the ONNX file `output`, replacing it in one step if the comparison passes.
+
+    `images` are real images `[C, H, W]` that training did not see, beside the golden tiles; `engines` names those to
+    compare with, by default all that this machine can run. Raises `CheckFailedError`, and then nothing is at `output` that
+    was not there before; `UnavailableError` without an engine; `DataError` without golden tiles.
+    """
+    names = engines or tuple(one.name for one in engine_status() if one.usable)
+    if not names:
+        statuses = engine_status()
+        raise UnavailableError(
+            "no engine of this machine can run the exported model, so it cannot be compared with PyTorch",
+            cause="; ".join(f"{one.name}: {one.why_not}" for one in statuses),
+            hint=statuses[0].hint,
+        )
+    on_step("reading the checkpoint")
+    loaded = load_checkpoint(checkpoint)
+    if not loaded.golden:
+        raise DataError(f"{checkpoint} has no golden tiles", hint="export the model.safetensors of a complete run")
+    on_step("tracing the network")
+    model = to_onnx(loaded, (*outputs, LOGITS))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(output) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+        rows = _compare_all(loaded, temporary, (*outputs, LOGITS), images, names, on_step)
+        refuse_failures(rows, what=output)
+        record = _record(outputs, rows)
+        _finish(model, loaded, record)
+        temporary.write_bytes(model.SerializeToString())
+        on_step("checking the file as it will be used")
+        _check_final(temporary, names, output)
+    return ExportResult(path=output, record=record, rows=rows)
+
+
+def _compare_all(
+    checkpoint: Checkpoint,
+    path: Path,
+    outputs: tuple[str, ...],
+    images: Sequence[NDArray[Any]],
+    names: tuple[str, ...],
+    on_step: Callable[[str], None],
+) -> tuple[ComparisonRow, ...]:
+    sets = {"golden": checkpoint.golden, "validation": real_tiles(checkpoint, images)}
+    runners = {"torch": torch_runner(checkpoint, outputs), **{name: partial(run_file, name, path) for name in names}}
+    rows = []
+    for name, run in runners.items():
+        on_step(f"comparing {name} with PyTorch")
+        rows += [compare(name, which, run, tiles, checkpoint.spec) for which, tiles in sets.items() if tiles]
+    return tuple(rows)
+
+
+def _record(outputs: tuple[str, ...], rows: Sequence[ComparisonRow]) -> ExportRecord:
+    packages = ("unetctl", "torch", "onnx", "onnxscript")
+    return ExportRecord(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        precision="fp32",
+        outputs=outputs,
+        comparison={"relative_tolerance": RELATIVE_TOLERANCE, "rows": [one.to_json() for one in rows]},
+        versions={
+            "python": platform.python_version(),
+            **{name: version(name) for name in packages},
+            **{one.name: one.version for one in engine_status() if one.usable},
+        },
+    )
+
+
+def _finish(model: onnx.ModelProto, checkpoint: Checkpoint, record: ExportRecord) -> None:
+    """Take the logits from the outputs, and let the file say what it is."""
+    import onnx
+
+    graph = model.graph
+    graph.output.remove(next(one for one in graph.output if one.name == LOGITS))
+    entries = {
+        SPEC_KEY: checkpoint.spec.to_json(),
+        EXPORT_KEY: record.to_json(),
+        GOLDEN_KEY: pack_golden(checkpoint.golden),
+    }
+    onnx.helper.set_model_props(model, entries)
+
+
+def _check_final(path: Path, names: tuple[str, ...], output: Path) -> None:
+    rows = check_model(read_model(path), {name: partial(open_engine, name) for name in names})
+    if failed := [one.engine for one in rows if not one.passed]:
+        raise CheckFailedError(
+            f"{output} was not written: without the logits it gives other labels on {', '.join(failed)}",
+            hint="this is a defect of the engine: report it with the output of unetctl doctor",
+        )

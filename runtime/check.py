@@ -1,0 +1,91 @@
+"""Check a model where it will run: its golden tiles through each engine, against PyTorch's own logits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetctl.runtime.engine import Engine
+from unetctl.runtime.engines import EngineFactory, EngineRequest
+from unetctl.runtime.errors import DataError
+from unetctl.runtime.golden import Agreement, GoldenTile, combine, compare_labels
+from unetctl.runtime.model import Model
+from unetctl.runtime.spec import Scope
+from unetctl.runtime.statistics import Statistics
+from unetctl.runtime.system import processors
+
+RELATIVE_TOLERANCE = 1e-4
+"""Largest error of an fp32 logit over the largest golden logit. Measured: docs/decisions/0005."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckRow:
+    """What one engine made of the golden tiles."""
+
+    engine: str
+    tiles: int
+    tolerance: float
+    """Of a logit; labels may differ where the two best logits are within twice this."""
+    agreement: Agreement
+
+    @property
+    def passed(self) -> bool:
+        """True if every difference is a tie within the tolerance."""
+        return self.agreement.passed
+
+
+def logit_tolerance(tiles: tuple[GoldenTile, ...]) -> float:
+    """Return the error that an fp32 engine may make in a logit of these tiles."""
+    return RELATIVE_TOLERANCE * max(float(np.abs(tile.logits).max()) for tile in tiles)
+
+
+def check_model(
+    model: Model, engines: Mapping[str, EngineFactory], tolerance: float | None = None
+) -> tuple[CheckRow, ...]:
+    """Run the golden tiles of `model` on each engine and compare the labels.
+
+    A logit may be wrong by `tolerance` (default: `logit_tolerance`), so a label may differ where the two best logits are
+    within twice that. Raises what an engine raises, and `DataError` for a model without golden tiles.
+    """
+    if not model.golden:
+        raise DataError(f"{model.path} has no golden tiles", hint="train again, or use a run that is complete")
+    allowed = logit_tolerance(model.golden) if tolerance is None else tolerance
+    return tuple(
+        CheckRow(
+            engine=name,
+            tiles=len(model.golden),
+            tolerance=allowed,
+            agreement=combine(
+                [
+                    compare_labels(labels, tile.logits, 2 * allowed)
+                    for tile, labels in zip(model.golden, golden_labels(model, open_engine), strict=True)
+                ]
+            ),
+        )
+        for name, open_engine in engines.items()
+    )
+
+
+def golden_labels(model: Model, open_engine: EngineFactory) -> list[NDArray[np.uint8]]:
+    """Return an engine's labels `[h, w]` of each golden tile."""
+    shapes = {tile.image.shape[1:] for tile in model.golden}
+    request = EngineRequest(
+        model=model,
+        shapes=tuple(sorted(((h, w) for h, w in shapes), key=lambda shape: (-shape[0] * shape[1], shape))),
+        batch=1,
+        slots=1,
+        threads=processors(),
+    )
+    with open_engine(request) as engine:
+        return [_labels(engine, tile, model.spec.normalisation.scope) for tile in model.golden]
+
+
+def _labels(engine: Engine, tile: GoldenTile, scope: Scope) -> NDArray[np.uint8]:
+    height, width = tile.image.shape[1:]
+    engine.buffer(0, (height, width))[0] = tile.image
+    statistics = Statistics(shift=tuple(tile.shift.tolist()), scale=tuple(tile.scale.tolist()))
+    engine.submit(0, statistics if scope is Scope.IMAGE else None)
+    return engine.result(0).labels[0].copy()

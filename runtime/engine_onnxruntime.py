@@ -1,0 +1,221 @@
+"""The ONNX Runtime engine: CPUs everywhere, and CUDA where `onnxruntime-gpu` finds a device.
+
+One session with free sizes serves every shape of a plan, so the weights are in memory once. Inputs and outputs are bound
+to memory that the engine owns: nothing is copied. `submit` hands a slot to one worker thread, so that the caller can start
+the next one while a batch is computed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetctl.runtime.cost import activation_values, layers
+from unetctl.runtime.engine import Result, normalisation_inputs
+from unetctl.runtime.engines import EngineRequest, EngineStatus
+from unetctl.runtime.errors import DataError, ResourceError, UnavailableError, UnetctlError
+from unetctl.runtime.geometry import shrinkage_px
+from unetctl.runtime.spec import ModelSpec, Scope
+from unetctl.runtime.statistics import Statistics
+
+INSTALL = 'pip install "unetctl[cpu]"'
+VARIANTS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
+"""Distributions that all own the module `onnxruntime`: the one installed last overwrites the others."""
+
+
+class OnnxRuntimeEngine:
+    """An `Engine` over one ONNX Runtime session."""
+
+    def __init__(self, request: EngineRequest) -> None:
+        self.slots = request.slots
+        self._request = request
+        self._spec = request.model.spec
+
+    def __enter__(self) -> Self:
+        request, spec = self._request, self._spec
+        self._session = open_session(request.model.path, threads=request.threads)
+        self._outputs = [one.name for one in self._session.get_outputs()]
+        area = max(height * width for height, width in request.shapes)
+        self._memory = [_SlotMemory(spec, request.batch, area, self._outputs) for _ in range(self.slots)]
+        self._pending: list[Future[Result]] = [Future() for _ in range(self.slots)]
+        self._run_options = import_onnxruntime().RunOptions()
+        self._worker = ThreadPoolExecutor(1, "onnxruntime")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._run_options.terminate = error is not None  # a tile that nobody waits for is not computed to its end
+        self._worker.shutdown(wait=True, cancel_futures=True)
+        del self._session, self._memory
+
+    def buffer(self, slot: int, shape: tuple[int, int]) -> NDArray[Any]:
+        """Return the slot's input memory as `[N, C, H, W]`."""
+        return self._memory[slot].shaped(self._request.batch, shape)
+
+    def submit(self, slot: int, statistics: Statistics | None) -> None:
+        """Hand the slot to the worker thread."""
+        self._pending[slot] = self._worker.submit(self._run, self._memory[slot], statistics)
+
+    def result(self, slot: int) -> Result:
+        """Wait for the slot."""
+        return self._pending[slot].result()
+
+    def _run(self, memory: _SlotMemory, statistics: Statistics | None) -> Result:
+        binding = self._session.io_binding()
+        inputs = {"image": memory.bytes_view()}
+        if self._spec.normalisation.scope is Scope.IMAGE:
+            inputs["shift"], inputs["scale"] = normalisation_inputs(self._spec, statistics)
+        outputs = memory.outputs()
+        for name, array in inputs.items():
+            binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        for name, array in outputs.items():
+            binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        with translated(f"tiles {inputs['image'].shape}"):
+            self._session.run_with_iobinding(binding, self._run_options)
+        return Result(labels=outputs["labels"], probabilities=outputs.get("probabilities"))
+
+
+class _SlotMemory:
+    """Input and outputs of one slot: flat memory for the largest shape, seen in the shape that was asked for last."""
+
+    def __init__(self, spec: ModelSpec, batch: int, area_px: int, outputs: list[str]) -> None:
+        self._depth, self._channels = spec.depth, len(spec.channels)
+        self._input = np.zeros(batch * self._channels * area_px, dtype=spec.pixel_type.value)
+        planes = {"labels": 1, "probabilities": len(spec.classes)}
+        self._outputs = {name: np.zeros(batch * planes[name] * area_px, dtype=np.uint8) for name in outputs}
+        self._planes = planes
+        self._tiles: NDArray[Any] = self._input[:0]
+
+    def shaped(self, batch: int, shape: tuple[int, int]) -> NDArray[Any]:
+        """Return the input as `[batch, C, *shape]`."""
+        full = (batch, self._channels, *shape)
+        self._tiles = self._input[: int(np.prod(full))].reshape(full)
+        return self._tiles
+
+    def bytes_view(self) -> NDArray[np.uint8]:
+        """Return the input as the graph takes it: 16-bit pixels as two bytes, low first."""
+        if self._tiles.itemsize == 1:
+            return self._tiles
+        if sys.byteorder == "big":
+            self._tiles.byteswap(inplace=True)
+        return self._tiles.view(np.uint8).reshape(*self._tiles.shape, 2)
+
+    def outputs(self) -> dict[str, NDArray[np.uint8]]:
+        """Return the outputs in the shape that the input gives."""
+        batch, _, height, width = self._tiles.shape
+        yx = (height - shrinkage_px(self._depth), width - shrinkage_px(self._depth))
+        found = {}
+        for name, memory in self._outputs.items():
+            full = (batch, *yx) if name == "labels" else (batch, self._planes[name], *yx)
+            found[name] = memory[: int(np.prod(full))].reshape(full)
+        return found
+
+
+def import_onnxruntime() -> Any:
+    """Import onnxruntime, or raise `UnavailableError` with the line that installs it."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UnavailableError("onnxruntime is not installed", cause=str(error), hint=INSTALL) from error
+    return onnxruntime
+
+
+def open_session(path: Path, *, threads: int) -> Any:
+    """Load a model into an `InferenceSession` with the options that were measured: docs/decisions/0003.
+
+    Raises `UnavailableError` if CUDA was found and then not taken, and `DataError` if the model is refused.
+    """
+    onnxruntime = import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what goes wrong is raised, and said once
+    options.enable_mem_pattern = False  # with free sizes it adds a second arena: a quarter more memory, no speed
+    provider = _provider(onnxruntime)
+    settings = {"arena_extend_strategy": "kSameAsRequested"}
+    with translated(str(path)):
+        session = onnxruntime.InferenceSession(path, options, providers=[(provider, settings)])
+    if provider not in session.get_providers():
+        raise UnavailableError(
+            f"ONNX Runtime could not start {provider}",
+            cause="the device was found, and its libraries (CUDA, cuDNN) were not",
+            hint='pip install "unetctl[gpu]", or without onnxruntime-gpu: ' + INSTALL,
+        )
+    return session
+
+
+def run_file(path: Path, batches: Iterable[Mapping[str, NDArray[Any]]], *, threads: int) -> Iterator[dict[str, Any]]:
+    """Run named inputs through a model file with this engine's settings; yield every output, for the comparison."""
+    session = open_session(path, threads=threads)
+    names = [one.name for one in session.get_outputs()]
+    for inputs in batches:
+        with translated(str(path)):
+            found = session.run(None, dict(inputs))
+        yield dict(zip(names, found, strict=True))
+
+
+def status() -> EngineStatus:
+    """Say whether ONNX Runtime can run here, and which of its variants are installed over each other."""
+    installed = {name: _version(name) for name in VARIANTS if _version(name)}
+    several = f"{' and '.join(installed)} are installed and overwrite each other" if len(installed) > 1 else ""
+    tidy = f"pip uninstall {' '.join(installed)}; then {INSTALL}" if several else ""
+    try:
+        onnxruntime = import_onnxruntime()
+        device = "CUDA" if _provider(onnxruntime) == "CUDAExecutionProvider" else "CPU"
+    except (UnavailableError, AttributeError) as error:  # of two variants one was removed: an empty module is left
+        why = getattr(error, "cause", "") or str(error)
+        return EngineStatus(
+            name="onnxruntime", version="", usable=False, why_not=several or why, hint=tidy or INSTALL
+        )
+    return EngineStatus(
+        name="onnxruntime",
+        version=onnxruntime.__version__,
+        usable=True,
+        why_not=several,
+        hint=tidy,
+        device=device,
+    )
+
+
+def engine_bytes(spec: ModelSpec, shape: tuple[int, int], batch: int, slots: int) -> int:
+    """Predict the bytes that this engine adds at its peak: an upper bound, fitted to peaks that were measured."""
+    raise NotImplementedError
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turn ONNX Runtime's errors, which share no base class, into ours; `what` names the model or the tiles."""
+    try:
+        yield
+    except UnetctlError:
+        raise
+    except Exception as error:
+        message = " ".join(str(error).split())
+        if "allocat" in message.lower() or "out of memory" in message.lower():
+            hint = "a smaller --max-memory"
+            raise ResourceError(f"ONNX Runtime has too little memory for {what}", cause=message[:300], hint=hint) from error
+        raise DataError(f"ONNX Runtime refuses {what}", cause=message[:500]) from error
+
+
+def _provider(onnxruntime: Any) -> str:
+    """Return the provider to use: CUDA where this build has it and a device answers (not run on a GPU so far)."""
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers() and Path("/dev/nvidia0").exists():
+        return "CUDAExecutionProvider"
+    return "CPUExecutionProvider"
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""

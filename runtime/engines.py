@@ -1,0 +1,141 @@
+"""The engines of this package, which of them can run here, and what each needs.
+
+A closed table: name, module, the class in it, and the extra that installs what it imports. The torch engine is not here,
+because it needs the network and lives with the trainer; `unetctl.cli` passes it in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from unetctl.runtime.engine import Engine
+from unetctl.runtime.errors import UnavailableError, UsageError
+from unetctl.runtime.model import Model
+from unetctl.runtime.spec import ModelSpec
+from unetctl.runtime.system import processors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineRequest:
+    """All that an engine must know before its first batch."""
+
+    model: Model
+    shapes: tuple[tuple[int, int], ...]
+    """The input shapes `(H, W)` that will come, the largest area first."""
+    batch: int
+    """Tiles in every batch."""
+    slots: int
+    threads: int
+
+
+EngineFactory = Callable[[EngineRequest], Engine]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineChoice:
+    """An engine that was chosen for a run: how to open it, and what it will need."""
+
+    name: str
+    description: str
+    """Which version on which device."""
+    reason: str
+    """Why it was taken."""
+    open: EngineFactory
+    bytes_needed: Callable[[ModelSpec, tuple[int, int], int, int], int]
+    """Of the spec, the largest input shape `(H, W)`, the batch and the slots: see `engine_bytes`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStatus:
+    """Whether an engine can run on this machine, and if not, why."""
+
+    name: str
+    version: str
+    """Of the library; empty if it is not installed."""
+    usable: bool
+    why_not: str = ""
+    hint: str = ""
+    device: str = ""
+    """What it would run on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineEntry:
+    """One row of the table."""
+
+    module: str
+    """Has `status() -> EngineStatus` and `engine_bytes(spec, shape, batch, slots) -> int`, and `run_file`."""
+    engine: str
+    """The class in it, called with an `EngineRequest`."""
+    extra: str
+
+
+ENGINES: dict[str, EngineEntry] = {
+    "onnxruntime": EngineEntry(module="unetctl.runtime.engine_onnxruntime", engine="OnnxRuntimeEngine", extra="cpu"),
+}
+"""The best first: `auto` takes the first that is usable."""
+
+
+def engine_status() -> tuple[EngineStatus, ...]:
+    """Say of each engine whether it can run here."""
+    return tuple(_module(name).status() for name in ENGINES)
+
+
+def choose_engine(name: str) -> EngineChoice:
+    """Return the engine to use for `--engine name`; `auto` takes the best that can really run.
+
+    Raises `UsageError` for an unknown name and `UnavailableError` where it cannot run.
+    """
+    if name != "auto" and name not in ENGINES:
+        raise UsageError(f"there is no engine {name!r}", hint=f"--engine auto, or one of {', '.join(ENGINES)}")
+    wanted = tuple(ENGINES) if name == "auto" else (name,)
+    found = [_module(one).status() for one in wanted]
+    for one in found:
+        if one.usable:
+            reason = "it was asked for" if name != "auto" else "the best of those that can run here"
+            return EngineChoice(
+                name=one.name,
+                description=f"{one.name} {one.version} on {one.device}",
+                reason=reason,
+                open=partial(open_engine, one.name),
+                bytes_needed=partial(engine_bytes, one.name),
+            )
+    raise UnavailableError(
+        f"the engine {name} cannot run here" if name != "auto" else "no engine can run here",
+        cause="; ".join(f"{one.name}: {one.why_not}" for one in found),
+        hint=found[0].hint,
+    )
+
+
+def open_engine(name: str, request: EngineRequest) -> Engine:
+    """Return the engine `name` for `request`; nothing is loaded before it is entered."""
+    engine: Engine = getattr(_module(name), ENGINES[name].engine)(request)
+    return engine
+
+
+def run_file(
+    name: str, path: Path, batches: Iterable[Mapping[str, NDArray[Any]]]
+) -> Iterator[Mapping[str, NDArray[Any]]]:
+    """Run named inputs through a model file and yield all of its outputs, for the comparison at export."""
+    found: Iterator[Mapping[str, NDArray[Any]]] = _module(name).run_file(path, batches, threads=processors())
+    return found
+
+
+def engine_bytes(name: str, spec: ModelSpec, shape: tuple[int, int], batch: int, slots: int) -> int:
+    """Predict the bytes that an engine adds to the process at its peak: library, weights, activations and buffers.
+
+    `shape` is the largest input `(H, W)`. An upper bound, fitted to measured peaks.
+    """
+    predicted: int = _module(name).engine_bytes(spec, shape, batch, slots)
+    return predicted
+
+
+def _module(name: str) -> Any:
+    return import_module(ENGINES[name].module)

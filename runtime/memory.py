@@ -1,0 +1,93 @@
+"""The byte budget: one number decides tile, batch, queues and caches together, before the run.
+
+    budget = what the process holds already + engine (weights, activations, slots) + decoded chunks + writers
+
+A larger tile computes less (see `plan`), so the largest that fits is taken. Figures are upper bounds, and the report puts
+the peak that was reached beside the budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from unetctl.runtime.cost import layers
+from unetctl.runtime.errors import ResourceError
+from unetctl.runtime.geometry import margin_px
+from unetctl.runtime.image import ImageInfo
+from unetctl.runtime.plan import CHUNK_PX, MAX_TILE_AREA_PX, TilePlan, plan_tiles
+from unetctl.runtime.spec import ModelSpec
+from unetctl.runtime.system import free_memory_bytes
+
+DEFAULT_LIMIT_BYTES = 4 << 30
+BATCH = 1
+"""Tiles that go through the network together. A larger tile computes less than a larger batch of the same memory."""
+
+SLOTS = 3
+"""One batch is computed, one is ready, one is drained or filled."""
+
+MAX_SHARED_BYTES = 256 << 20
+"""What is spent at most on not decoding the border chunks of two rows of tiles twice."""
+
+EngineBytes = Callable[[tuple[int, int]], int]
+"""Bytes that an engine needs for tiles that read `(height, width)`, its weights and slots among them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryPlan:
+    """What fits: the tiles, the cache of decoded chunks, and the peak that is expected."""
+
+    tiles: TilePlan
+    cache_bytes: int
+    expected_bytes: int
+
+
+def default_budget_bytes() -> int:
+    """Return half of what is free, at most 4 GiB."""
+    return min(DEFAULT_LIMIT_BYTES, free_memory_bytes() // 2)
+
+
+def plan_within(
+    budget_bytes: int, *, info: ImageInfo, spec: ModelSpec, engine_bytes: EngineBytes, baseline_bytes: int, readers: int
+) -> MemoryPlan:
+    """Choose the tiles with the fewest multiply-adds whose run stays under `budget_bytes`.
+
+    `baseline_bytes` is what the process holds before the engine is opened. Raises `ResourceError` with the number of bytes
+    that the smallest tile needs.
+    """
+    network = layers(spec.depth, spec.base_channels, len(spec.channels), len(spec.classes))
+    needed = 0
+    for chunks in range(MAX_TILE_AREA_PX // CHUNK_PX**2, 0, -1):
+        image_yx = (info.height, info.width)
+        tiles = plan_tiles(image_yx, depth=spec.depth, max_area_px=chunks * CHUNK_PX**2, network=network)
+        cache_bytes = _cache_bytes(info, tiles, readers)
+        needed = baseline_bytes + engine_bytes(tiles.read_shapes()[0]) + cache_bytes + _writer_bytes(tiles)
+        if needed <= budget_bytes:
+            return MemoryPlan(tiles=tiles, cache_bytes=cache_bytes, expected_bytes=needed)
+    raise ResourceError(
+        f"{info.path}: {needed / 2**20:,.0f} MiB are needed for the smallest tile, {budget_bytes / 2**20:,.0f} are allowed",
+        cause=f"{baseline_bytes / 2**20:,.0f} MiB hold the program, and one piece of this image "
+        f"({info.chunk_yx[1]} x {info.chunk_yx[0]} px) decodes to {info.chunk_bytes / 2**20:,.0f} MiB",
+        hint=f"--max-memory {-(-needed // 2**20)}MiB, or another engine; an image in one strip can be saved as tiles",
+    )
+
+
+def _cache_bytes(info: ImageInfo, tiles: TilePlan, readers: int) -> int:
+    """Return the decoded bytes worth keeping: the chunks under one window of each reader, and what the next ones share.
+
+    Neighbouring windows overlap by twice the margin. To decode nothing twice, the rows of chunks under that overlap must
+    be kept for the whole width of the image; an image too wide for that decodes its border chunks twice.
+    """
+    chunk_height, chunk_width = info.chunk_yx
+    height, width = tiles.read_shapes()[0]
+    columns = -(-info.width // chunk_width)
+    window = (-(-height // chunk_height) + 1) * min(columns, -(-width // chunk_width) + 1)
+    overlap = (-(-2 * margin_px(tiles.depth) // chunk_height) + 1) * columns if tiles.rows > 1 else 0
+    affordable = max(window, MAX_SHARED_BYTES // max(1, info.chunk_bytes))
+    return info.chunk_bytes * min(window * readers + overlap, max(window * readers, affordable))
+
+
+def _writer_bytes(tiles: TilePlan) -> int:
+    """Return what draining a tile takes: its chunks one by one, the preview, and the tables of the output file."""
+    chunks = -(-tiles.image_yx[0] // CHUNK_PX) * -(-tiles.image_yx[1] // CHUNK_PX)
+    return 8 * CHUNK_PX**2 + (24 << 20) + 150 * chunks

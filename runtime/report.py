@@ -1,0 +1,71 @@
+"""What a run says of itself: while it goes, before it goes, and when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentProgress:
+    """How far a run is; handed to a callback from the threads that do the work."""
+
+    phase: str
+    """`"statistics"`, `"tiles"` or `"publish"` (pyramid, file, verification)"""
+    done_px: int
+    total_px: int
+    seconds: float
+    """Since the phase was begun."""
+
+
+OnProgress = Callable[[SegmentProgress], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanReport:
+    """What a run would do, worked out without running it."""
+
+    image: str
+    image_yx: tuple[int, int]
+    planes: int
+    engine: str
+    tiles: int
+    """Of all planes."""
+    read_shapes: tuple[tuple[int, int], ...]
+    """The distinct input shapes `(H, W)` of the tiles."""
+    multiply_adds: int
+    waste: float
+    """Multiply-adds of the plan over those of the image as one tile."""
+    computed_over_kept: float
+    """Pixels that go into the network over pixels that are kept."""
+    expected_memory_bytes: int
+    max_memory_bytes: int
+    expected_disk_bytes: int
+    """Of the output, and as much again while it is being made; label images vary."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentReport:
+    """What a run did."""
+
+    image: str
+    output: Path
+    preview: Path | None
+    image_yx: tuple[int, int]
+    planes: int
+    tiles: int
+    read_shapes: tuple[tuple[int, int], ...]
+    engine: str
+    seconds: Mapping[str, float]
+    """`total` = `start` (image, plan, engine) + `statistics` + `tiles` + `finish` (pyramid, file, verification, picture);
+    the work of each stage during `tiles`: `read`, `network`, `write`; and `network_waited`, when it had no tile."""
+    engine_share: float
+    """Part of the wall time of everything but `start` in which the network was at work."""
+    mpx_per_second: float
+    """Megapixels labelled a second of all that time."""
+    peak_memory_bytes: int
+    max_memory_bytes: int
+    class_pixels: Mapping[str, int]
+    notices: tuple[str, ...]
+    """What the user should know though nothing failed."""

@@ -1,0 +1,143 @@
+"""A run before and while it goes: what it may use, what was planned for it, and the engine at work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from unetctl.runtime.engines import EngineChoice, EngineRequest
+from unetctl.runtime.fit import check_fit
+from unetctl.runtime.image import ImageSource
+from unetctl.runtime.memory import BATCH, SLOTS, MemoryPlan, default_budget_bytes, plan_within
+from unetctl.runtime.model import Model
+from unetctl.runtime.pipeline import StageTimes
+from unetctl.runtime.report import OnProgress, SegmentProgress
+from unetctl.runtime.spec import Scope
+from unetctl.runtime.statistics import Statistics, plane_statistics
+from unetctl.runtime.stream import LabelSink, TileWatcher, stream_labels
+from unetctl.runtime.system import current_memory_bytes, processors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What a run may use: memory in bytes, threads of the engine, and threads that read and that write."""
+
+    max_memory_bytes: int
+    threads: int
+    readers: int = 1
+    writers: int = 1
+
+    @classmethod
+    def of_this_machine(cls, max_memory_bytes: int | None = None, threads: int | None = None) -> Self:
+        """Fill in what is not given: half of the free memory, at most 4 GiB, and all processors."""
+        return cls(
+            max_memory_bytes=max_memory_bytes or default_budget_bytes(),
+            threads=threads or processors(),
+            readers=2 if processors() > 4 else 1,
+            writers=2 if processors() > 4 else 1,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """An image, a model and an engine that fit each other, and the plan that fits the memory."""
+
+    source: ImageSource
+    model: Model
+    engine: EngineChoice
+    resources: Resources
+    memory: MemoryPlan
+
+    @property
+    def total_px(self) -> int:
+        """Pixels of all planes."""
+        info = self.source.info
+        return info.planes * info.height * info.width
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """Seconds of one run, by what was done."""
+
+    open_engine: float
+    statistics: float
+    stages: StageTimes
+
+
+def prepare(source: ImageSource, model: Model, engine: EngineChoice, resources: Resources) -> Run:
+    """Check that the image fits the model and plan the run. Raises `DataError` and `ResourceError`."""
+    check_fit(source.info, model.spec)
+    memory = plan_within(
+        resources.max_memory_bytes,
+        info=source.info,
+        spec=model.spec,
+        engine_bytes=lambda shape: engine.bytes_needed(model.spec, shape, BATCH, SLOTS),
+        baseline_bytes=baseline_bytes(),
+        readers=resources.readers,
+    )
+    source.limit_cache(memory.cache_bytes)
+    return Run(source=source, model=model, engine=engine, resources=resources, memory=memory)
+
+
+def label(
+    run: Run, sink: LabelSink, *, watchers: Sequence[TileWatcher] = (), on_progress: OnProgress = lambda _: None
+) -> Timings:
+    """Open the engine, measure what the normalisation needs, and stream every tile into `sink`."""
+    begun = time.perf_counter()
+    spec = run.model.spec
+    request = EngineRequest(
+        model=run.model,
+        shapes=run.memory.tiles.read_shapes(),
+        batch=BATCH,
+        slots=SLOTS,
+        threads=run.resources.threads,
+    )
+    with run.engine.open(request) as engine:
+        opened = time.perf_counter()
+        statistics = _measure(run, on_progress) if spec.normalisation.scope is Scope.IMAGE else None
+        measured = time.perf_counter()
+        stages = stream_labels(
+            run.source,
+            run.memory.tiles,
+            engine,
+            sink,
+            classes=len(spec.classes),
+            batch=BATCH,
+            statistics=statistics,
+            watchers=watchers,
+            on_pixels=_counter("tiles", run.total_px, on_progress),
+            readers=run.resources.readers,
+            writers=run.resources.writers,
+        )
+    return Timings(open_engine=opened - begun, statistics=measured - opened, stages=stages)
+
+
+def _measure(run: Run, on_progress: OnProgress) -> list[Statistics]:
+    info = run.source.info
+    count = _counter("statistics", run.total_px, on_progress)
+    found = []
+    for plane in range(info.planes):
+        found.append(plane_statistics(run.source, plane))
+        count(info.height * info.width)
+    return found
+
+
+def _counter(phase: str, total_px: int, on_progress: OnProgress) -> Callable[[int], None]:
+    """Return a function that adds up finished pixels and reports them."""
+    begun = time.perf_counter()
+    done_px = 0
+
+    def count(pixels: int) -> None:
+        nonlocal done_px
+        done_px += pixels
+        seconds = time.perf_counter() - begun
+        on_progress(SegmentProgress(phase=phase, done_px=done_px, total_px=total_px, seconds=seconds))
+
+    return count
+
+
+def baseline_bytes() -> int:
+    """Return what the process holds before the engine is opened, and what Python will need on the way."""
+    return max(current_memory_bytes(), 64 << 20) + (32 << 20)

@@ -1,0 +1,73 @@
+"""The folder that a run works in, beside its output, and the one step in which the output appears.
+
+    slide.labels.ome.tif          the output: absent, or complete
+    .slide.labels.ome.tif.run/    lock, chunk store, journal, the file being written; gone when the run ends
+
+The lock belongs to the process and dies with it, so a folder that nobody holds was left by a run that was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from unetctl.runtime.errors import MissingInputError, OutputError, StorageError
+from unetctl.runtime.system import lock_file
+
+
+def run_folder_of(output: Path) -> Path:
+    """Return the folder in which the run that makes `output` works."""
+    return output.parent / f".{output.name}.run"
+
+
+@contextmanager
+def run_folder(output: Path) -> Iterator[Path]:
+    """Make the run folder of `output`, hold its lock, and remove it at the end, whatever happens.
+
+    What a killed run left is removed first. Raises `OutputError` when another run holds it or it cannot be made.
+    """
+    folder = run_folder_of(output)
+    if not output.parent.is_dir():
+        raise MissingInputError(f"{output.parent} is no folder", hint="make it, or choose another --output")
+    try:
+        folder.mkdir(exist_ok=True)
+        lock = lock_file(folder / "lock")
+    except OSError as error:
+        raise OutputError(f"{output.parent}: nothing can be written there", cause=str(error)) from error
+    if lock is None:
+        raise OutputError(
+            f"{output} is being made by another run",
+            cause=_holder(folder / "lock"),
+            hint="wait for it, or choose another --output",
+        )
+    with lock:
+        try:
+            _empty(folder)
+            lock.truncate(0)
+            lock.write(json.dumps({"process": os.getpid(), "machine": socket.gethostname()}))
+            lock.flush()
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.name == "lock":
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            raise StorageError(f"{entry} is not unetctl's", hint="move it elsewhere")
+        entry.unlink()
+
+
+def _holder(lock: Path) -> str:
+    try:
+        held = json.loads(lock.read_text())
+        return f"process {held['process']} on {held['machine']} holds it"
+    except (OSError, ValueError, KeyError):
+        return ""

@@ -1,0 +1,194 @@
+"""Segment an image of any size: the whole story, from pixels to labels, from a path to a published file.
+
+open the image -> plan within the memory budget -> open the engine -> stream the tiles into the chunk store
+-> build the pyramid -> write, verify, publish
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetctl.runtime.chunks import ChunkGrid
+from unetctl.runtime.cost import layers
+from unetctl.runtime.engines import EngineChoice, choose_engine
+from unetctl.runtime.fit import fit_notices
+from unetctl.runtime.image import ArraySource, open_image
+from unetctl.runtime.model import Model, read_model
+from unetctl.runtime.outcome import StoreSink, check_output, publish_labels
+from unetctl.runtime.plan import Tile
+from unetctl.runtime.preview import Preview
+from unetctl.runtime.report import OnProgress, PlanReport, SegmentProgress, SegmentReport
+from unetctl.runtime.run import Resources, Run, Timings, label, prepare
+from unetctl.runtime.run_folder import run_folder
+from unetctl.runtime.store import ChunkStore
+from unetctl.runtime.system import peak_memory_bytes, write_atomically
+
+EXPECTED_BYTES_PER_PIXEL = 0.07
+"""Of a compressed label image with its pyramid: membranes take 0.06, sparse nuclei a tenth of that."""
+
+
+def segment(
+    image: NDArray[Any],
+    model: str | Path | Model,
+    *,
+    engine: str | EngineChoice = "auto",
+    resources: Resources | None = None,
+) -> NDArray[np.uint8]:
+    """Return the labels of an image: uint8 or uint16 `[H, W]`, `[C, H, W]` or `[P, C, H, W]` to uint8 `[(P,) H, W]`.
+
+    The result is the network's on the whole mirrored image, whatever the tiles. `model` is an exported model or its path.
+    Raises `DataError` if the image is not what the model takes, and `ResourceError` if the memory does not suffice.
+    """
+    model = read_model(model) if isinstance(model, str | Path) else model
+    choice = choose_engine(engine) if isinstance(engine, str) else engine
+    source = ArraySource(image)
+    run = prepare(source, model, choice, resources or Resources.of_this_machine())
+    labels = np.empty((source.info.planes, source.info.height, source.info.width), np.uint8)
+    label(run, ArraySink(labels))
+    return labels if image.ndim == 4 else labels[0]
+
+
+def segment_file(
+    path: Path,
+    *,
+    output: Path,
+    model: Model,
+    engine: EngineChoice,
+    resources: Resources,
+    overwrite: bool = False,
+    preview: bool = True,
+    series: int | None = None,
+    level: int = 0,
+    channels: tuple[int, ...] | None = None,
+    command: str = "",
+    on_progress: OnProgress = lambda _: None,
+) -> SegmentReport:
+    """Segment the image at `path` into the OME-TIFF `output`, and report what was done.
+
+    `channels` are counted from 0. Until the output is complete and verified nothing appears at its path. `on_progress` is
+    called from several threads.
+    """
+    begun = time.perf_counter()
+    check_output(output, path, overwrite=overwrite)
+    source = open_image(path, series=series, level=level, channels=channels)
+    try:
+        run = prepare(source, model, engine, resources)
+        return segment_run(run, output, preview=preview, command=command, on_progress=on_progress, begun=begun)
+    finally:
+        source.close()
+
+
+def plan_file(
+    path: Path,
+    *,
+    model: Model,
+    engine: EngineChoice,
+    resources: Resources,
+    series: int | None = None,
+    level: int = 0,
+    channels: tuple[int, ...] | None = None,
+) -> PlanReport:
+    """Work out what `segment_file` would do with the same arguments; only the image's header is read."""
+    source = open_image(path, series=series, level=level, channels=channels)
+    try:
+        run = prepare(source, model, engine, resources)
+    finally:
+        source.close()
+    info, tiles = source.info, run.memory.tiles
+    network = layers(model.spec.depth, model.spec.base_channels, info.channels, len(model.spec.classes))
+    return PlanReport(
+        image=str(path),
+        image_yx=tiles.image_yx,
+        planes=info.planes,
+        engine=engine.description,
+        tiles=len(tiles) * info.planes,
+        read_shapes=tiles.read_shapes(),
+        multiply_adds=tiles.multiply_adds(network) * info.planes,
+        waste=tiles.waste(network),
+        computed_over_kept=tiles.read_px() / (info.height * info.width),
+        expected_memory_bytes=run.memory.expected_bytes,
+        max_memory_bytes=resources.max_memory_bytes,
+        expected_disk_bytes=int(EXPECTED_BYTES_PER_PIXEL * run.total_px),
+    )
+
+
+class ArraySink:
+    """A `LabelSink` over an array `[P, H, W]`."""
+
+    def __init__(self, labels_pyx: NDArray[np.uint8]) -> None:
+        self._labels = labels_pyx
+
+    def write(self, plane: int, tile: Tile, labels_yx: NDArray[np.uint8]) -> None:
+        """Copy the labels of one tile."""
+        window = tile.write
+        self._labels[plane, window.y0 : window.y1, window.x0 : window.x1] = labels_yx
+
+
+def segment_run(
+    run: Run,
+    output: Path,
+    *,
+    preview: bool = True,
+    command: str = "",
+    on_progress: OnProgress = lambda _: None,
+    begun: float | None = None,
+) -> SegmentReport:
+    """Segment what was prepared, from any `ImageSource`, into `output`; `begun` is when the work for it started."""
+    begun = time.perf_counter() if begun is None else begun
+    info, spec, tiles = run.source.info, run.model.spec, run.memory.tiles
+    picture = Preview(info, spec) if preview else None
+    grid = ChunkGrid(planes=info.planes, image_yx=tiles.image_yx)
+    with run_folder(output) as folder, ChunkStore(folder, grid) as store:
+        sink = StoreSink(store, len(spec.classes))
+        timings = label(run, sink, watchers=[picture] if picture else [], on_progress=on_progress)
+        labelled = time.perf_counter()
+        class_pixels = {one.name: int(count) for one, count in zip(spec.classes, sink.class_pixels, strict=True)}
+        on_progress(SegmentProgress(phase="publish", done_px=run.total_px, total_px=run.total_px, seconds=0.0))
+        publish_labels(store, folder, output, run=run, command=command, class_pixels=class_pixels)
+    preview_path = _publish_preview(picture, output) if picture else None
+    finished = time.perf_counter()
+    seconds = _seconds(timings, total=finished - begun, finish=finished - labelled)
+    working = seconds["total"] - seconds["start"]
+    return SegmentReport(
+        image=info.path,
+        output=output,
+        preview=preview_path,
+        image_yx=tiles.image_yx,
+        planes=info.planes,
+        tiles=len(tiles) * info.planes,
+        read_shapes=tiles.read_shapes(),
+        engine=run.engine.description,
+        seconds=seconds,
+        engine_share=seconds["network"] / working,
+        mpx_per_second=run.total_px / 1e6 / working,
+        peak_memory_bytes=peak_memory_bytes(),
+        max_memory_bytes=run.resources.max_memory_bytes,
+        class_pixels=class_pixels,
+        notices=fit_notices(info, spec),
+    )
+
+
+def _publish_preview(picture: Preview, output: Path) -> Path:
+    path = output.with_name(output.name.removesuffix(".tif").removesuffix(".ome") + ".png")
+    write_atomically(path, picture.to_png())
+    return path
+
+
+def _seconds(timings: Timings, *, total: float, finish: float) -> dict[str, float]:
+    stages = timings.stages
+    return {
+        "total": total,
+        "start": total - finish - stages.wall - timings.statistics,
+        "statistics": timings.statistics,
+        "tiles": stages.wall,
+        "finish": finish,
+        "read": stages.fill,
+        "network": stages.compute,
+        "write": stages.drain,
+        "network_waited": stages.engine_waited,
+    }
