@@ -20,12 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "demo"
 MARK = FOLDER / ".made-by-make-demo"
 
-SETTINGS = (
-    ("network", "base_channels", "16", "half the default, so that two cores need minutes"),
-    ("train", "steps", "400", "as well"),
-    ("train", "validate_every", "100", ""),
-)
-"""What the demo sets in unetctl.toml: section, key, value and why."""
+SETTINGS = (("network", "base_channels", "16"), ("train", "steps", "400"))
+"""What the demo sets in unetctl.toml, so that two cores need minutes: section, key and value."""
 
 
 def say(text: str) -> None:
@@ -53,14 +49,11 @@ def make_folder() -> None:
 def set_settings(config: Path) -> None:
     """Write the demo's settings and classes into the unetctl.toml that `unetctl init` made."""
     text = config.read_text(encoding="utf-8")
-    for section, key, value, reason in SETTINGS:
-        start = text.index(f"[{section}]")
-        line = re.compile(rf"^#? ?{key} = .*$", re.MULTILINE)
-        found = line.search(text, start)
+    for section, key, value in SETTINGS:
+        found = re.compile(rf"^{key} = \S+", re.MULTILINE).search(text, text.index(f"[{section}]"))
         if found is None:
             sys.exit(f"unetctl.toml has no {key} in [{section}]")
-        new = f"{key} = {value}" + (f"  # {reason}" if reason else "")
-        text = text[: found.start()] + new + text[found.end() :]
+        text = text[: found.start()] + f"{key} = {value}".ljust(len(found[0])) + text[found.end() :]
     classes = "\n".join(f'[[classes]]\nname = "{name}"\ncolour = "{colour}"\n' for name, colour in demo_data.CLASSES)
     text = text.replace("\n[network]\n", f"\n{classes}\n[network]\n")
     text = text.replace('# background = "outside"', f'background = "{demo_data.CLASSES[0][0]}"')
@@ -86,7 +79,7 @@ def main() -> None:
     demo_data.write_training(FOLDER / "data")
     demo_data.write_slide(slide, truth)
     set_settings(FOLDER / "unetctl.toml")
-    changed = ", ".join(f"{key} = {value}" for _, key, value, _ in SETTINGS)
+    changed = ", ".join(f"{key} = {value}" for _, key, value in SETTINGS)
     say(f"all is made ({time.monotonic() - started:.0f} s). In unetctl.toml: the classes, and {changed}")
 
     say(f"the three commands, in {os.path.relpath(FOLDER)}/")

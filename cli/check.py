@@ -20,7 +20,8 @@ def check(
 ) -> None:
     """Compare the engines of this machine with PyTorch.
 
-    A model carries a few real tiles and what PyTorch made of them, so this needs no torch.    Exit code 1 if an engine differs by more than rounding explains.
+    A model carries a few real tiles and what PyTorch made of them, so this needs no torch.
+    Exit code 1 if an engine differs by more than rounding explains.
     """
     from unetctl.runtime.check import check_model
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,13 +10,17 @@ import typer
 
 from unetctl.cli import output
 from unetctl.cli.extras import needs_extra
-from unetctl.cli.project import find_project, load_project, newest_checkpoint
+from unetctl.cli.held_out import held_out_images
+from unetctl.cli.progress import progress
+from unetctl.cli.project import Choice, find_project, load_project, newest_checkpoint
 from unetctl.cli.quantity import parse_names
-from unetctl.cli.wording import bytes_text, path_text
+from unetctl.cli.wording import bytes_text, path_text, time_text
 from unetctl.runtime.errors import MissingInputError, OutputError, UnetctlError
 
 if TYPE_CHECKING:
+    from unetctl.exporter.compare import ComparisonRow
     from unetctl.exporter.export import ExportResult
+    from unetctl.runtime.spec import ModelSpec
     from unetctl.trainer.config import Config
 
 OUTPUTS = ("labels", "probabilities")
@@ -37,8 +42,89 @@ def export(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the path of the model only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Make an ONNX model of a trained network, compared with PyTorch.
+    """Make an ONNX model of a trained network.
 
-    The model is published only if every engine of this machine gives PyTorch's labels, but for ties within rounding.
+    It is compared with PyTorch on every engine of this machine, and published only if the labels are the same but for
+    ties within rounding.
     """
     wanted = parse_names(outputs, OUTPUTS, option="--outputs")
+    config = load_project(None) if find_project() else None
+    choice = _checkpoint(model, config)
+    with needs_extra("export", "exporting"):
+        from unetctl.exporter.export import export_model
+        from unetctl.trainer.checkpoint import read_spec
+
+        spec = read_spec(choice.path)
+        target = output_path or _default_output(choice.path, spec, config)
+        if target.exists() and not overwrite:
+            raise OutputError(
+                f"{path_text(target)} exists",
+                cause=_held_by(target, spec),
+                hint="--overwrite replaces it, --output FILE makes another",
+            )
+        silent = quiet or as_json
+        if not silent:
+            output.notice(f"checkpoint: {path_text(choice.path)}{f' ({choice.reason})' if choice.reason else ''}")
+        images, why_none = held_out_images(config, spec) if config else ([], "this is no project")
+        if why_none and not silent:
+            output.notice(f"notice: compared on golden tiles only: {why_none}")
+        with progress("exporting", quiet=silent) as update:
+            result = export_model(
+                choice.path, target, outputs=wanted, images=images, on_step=lambda text: update(0, 0, title=text)
+            )
+    if as_json:
+        rows = [one.to_json() for one in result.rows]
+        record = json.loads(result.record.to_json())
+        output.result_json({"path": str(result.path), "checkpoint": str(choice.path), "record": record, "rows": rows})
+    elif quiet:
+        output.result(str(result.path))
+    else:
+        _show(result)
+
+
+def _checkpoint(model: Path | None, config: Config | None) -> Choice:
+    if model is not None:
+        return Choice(path=model, reason="")
+    if config is None:
+        raise MissingInputError(
+            "there is no checkpoint: this is no project", hint="--model model.safetensors, or go into a project folder"
+        )
+    return newest_checkpoint(config)
+
+
+def _default_output(checkpoint: Path, spec: ModelSpec, config: Config | None) -> Path:
+    """Return the project's models/<name>.onnx, or outside a project a file beside the checkpoint."""
+    folder = config.folder / "models" if config else checkpoint.parent
+    return folder / f"{spec.name}.onnx"
+
+
+def _held_by(target: Path, spec: ModelSpec) -> str:
+    """Say what an existing model is, so that it can be seen whether it is worth keeping."""
+    from unetctl.runtime.model import read_model_spec
+
+    try:
+        held, record = read_model_spec(target)
+    except UnetctlError:
+        return "it is no model of unetctl"
+    same = "the same" if held.weights_sha256 == spec.weights_sha256 else "another"
+    return f"it was exported {time_text(record.created)} from {same} checkpoint, trained {time_text(held.created)}"
+
+
+def _show(result: ExportResult) -> None:
+    output.heading(path_text(result.path))
+    output.pairs([("gives", " and ".join(result.record.outputs)), ("size", bytes_text(result.path.stat().st_size))])
+    output.heading("compared with PyTorch")
+    headers = ("engine", "tiles", "logits differ by", "allowed", "other labels", "beyond rounding")
+    output.table(headers, [_row(one) for one in result.rows])
+    output.next_command("unetctl", "segment", "your_image.tif")
+
+
+def _row(row: ComparisonRow) -> tuple[str, ...]:
+    return (
+        row.engine,
+        f"{row.tiles} {row.images}",
+        f"{row.logit_difference:.1e}" if row.logit_difference else "0",
+        f"{row.tolerance:.1e}",
+        f"{row.agreement.flips:,} of {row.agreement.pixels:,}",
+        f"{row.agreement.flips_beyond:,}",
+    )

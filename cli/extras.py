@@ -21,4 +21,6 @@ def needs_extra(extra: str, what: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("unetctl"):  # our own module: a bug, not a missing extra
             raise
-        raise UnavailableError(f"{what} needs {error.name}, which is not installed", hint=install_line(extra)) from error
+        raise UnavailableError(
+            f"{what} needs {error.name}, which is not installed", hint=install_line(extra)
+        ) from error

@@ -18,9 +18,9 @@ DATA_README = """\
 images/   what the microscope gave: PNG, TIFF or JPEG, gray or RGB, 8 or 16 bit
 labels/   for each image, a label image of the same size and the same name (slice_07.tif and slice_07.png match)
 
-A label image is a PNG or TIFF with one whole number a pixel: the class of that pixel (0, 1, 2, ...; {0, 255} is taken as two
-classes), or, with kind = "instances" in unetctl.toml, 0 for the background and another number for each object.
-Paint every pixel: what is not painted is taken as class 0.
+A label image is a PNG or TIFF with one whole number a pixel: the class of that pixel (0, 1, 2, ...; the values 0 and
+255 alone are taken as two classes), or, with kind = "instances" in unetctl.toml, 0 for the background and another
+number for each object. Every pixel counts: what nobody painted has the value 0, and is learned as that class.
 
 One stack of many planes may stand for each folder: images = "data/train.tif" in unetctl.toml.
 """
@@ -73,7 +73,7 @@ def init(
 
 
 def project_name(folder: Path) -> str:
-    """Return the name that the folder gives the project: it becomes a file name. Raises `UsageError` if nothing is left."""
+    """Return the project's name that the folder gives, fit for a file name. Raises `UsageError` if nothing is left."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("-._")
     if not name:
         raise UsageError(

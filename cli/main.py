@@ -79,9 +79,13 @@ def _shown(error: BaseException, arguments: Sequence[str], *, as_json: bool) -> 
     if is_click_error(error):
         error = as_usage_error(error)
     elif isinstance(error, MemoryError) and not isinstance(error, UnetctlError):
-        error = ResourceError("the memory is used up", cause=str(error), hint="a smaller --max-memory, or fewer programs")
+        error = ResourceError(
+            "the memory is used up", cause=str(error), hint="a smaller --max-memory, or fewer programs"
+        )
     elif isinstance(error, OSError) and not isinstance(error, UnetctlError):
-        error = StorageError(f"reading or writing failed: {error.filename or 'a file'}", cause=error.strerror or str(error))
+        error = StorageError(
+            f"reading or writing failed: {error.filename or 'a file'}", cause=error.strerror or str(error)
+        )
     if isinstance(error, UnetctlError):
         output.show_error(error, as_json=as_json)
     else:

@@ -46,7 +46,7 @@ def heading(text: str) -> None:
 
 
 def pairs(rows: Iterable[tuple[str, str]], *, indent: int = 2) -> None:
-    """Print names and values in two columns; rows without a value are left out, long values continue below themselves."""
+    """Print names and values in two columns; rows without a value are left out, long values go on below."""
     kept = [(name, value) for name, value in rows if value]
     width = max((len(name) for name, _ in kept), default=0)
     for name, value in kept:
@@ -60,7 +60,9 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, indent: int 
     """Print columns under their names; columns of numbers stand to the right."""
     cells = [list(row) for row in rows]
     widths = [max(len(row[i]) for row in [list(headers), *cells]) for i in range(len(headers))]
-    right = [bool(cells) and all(row[i][:1].isdigit() or row[i] in ("-", "") for row in cells) for i in range(len(headers))]
+    right = [
+        bool(cells) and all(row[i][:1].isdigit() or row[i] in ("-", "") for row in cells) for i in range(len(headers))
+    ]
 
     def line(row: Sequence[str]) -> str:
         fields = (f"{cell:>{w}}" if r else f"{cell:<{w}}" for cell, w, r in zip(row, widths, right, strict=True))
@@ -102,7 +104,9 @@ def show_bug(error: BaseException, report: Path | None, *, as_json: bool) -> Non
     if report is not None:
         hint = f"please send the report {report} with what you did"
     if as_json:
-        _write(sys.stderr, json.dumps({"code": int(ExitCode.BUG), "what": what, "cause": "", "saved": "", "hint": hint}))
+        _write(
+            sys.stderr, json.dumps({"code": int(ExitCode.BUG), "what": what, "cause": "", "saved": "", "hint": hint})
+        )
     else:
         _write(sys.stderr, f"{_styled('error:', RED, sys.stderr)} {what}\n  try:   {hint}")
 
@@ -122,7 +126,9 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def _styled(text: str, code: str, stream: TextIO | None) -> str:
-    plain = os.environ.get("NO_COLOR") or not is_terminal(stream) or (os.name == "nt" and "WT_SESSION" not in os.environ)
+    plain = (
+        os.environ.get("NO_COLOR") or not is_terminal(stream) or (os.name == "nt" and "WT_SESSION" not in os.environ)
+    )
     return text if plain else f"\x1b[{code}m{text}\x1b[0m"
 
 

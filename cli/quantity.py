@@ -10,12 +10,14 @@ _UNITS = {"k": 10, "m": 20, "g": 30, "t": 40}
 
 
 def parse_bytes(text: str, *, option: str) -> int:
-    """Read a size of memory: `4GiB`, `4G` and `4 GB` are all 4 x 2^30 bytes, as everybody means it. Raises `UsageError`."""
+    """Read a size of memory: `4GiB`, `4G` and `4 GB` all mean 4 x 2^30 bytes. Raises `UsageError`."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt])(?:i?b)?", text.strip().lower())
     count = float(match[1]) * 2 ** _UNITS[match[2]] if match else 0
     if not 1 <= count < 2**60:
         raise UsageError(
-            f"{option} {text!r} is no size of memory", cause="it is a number with a unit", hint=f"{option} 4GiB, or 800MiB"
+            f"{option} {text!r} is no size of memory",
+            cause="it is a number with a unit",
+            hint=f"{option} 4GiB, or 800MiB",
         )
     return int(count)
 

@@ -15,15 +15,13 @@ from unetctl.cli.models import RunnableModel, open_model
 from unetctl.cli.progress import progress
 from unetctl.cli.project import find_project, load_project, newest_model
 from unetctl.cli.quantity import check_count, parse_bytes, parse_channels
-from unetctl.cli.wording import command_text, counted, path_text
+from unetctl.cli.results import View, command_again, is_own_result, refuse_own_result, result_path
+from unetctl.cli.wording import counted, path_text
 from unetctl.runtime.errors import MissingInputError, UnetctlError, UsageError
 
 if TYPE_CHECKING:
     from unetctl.runtime.report import SegmentProgress, SegmentReport
-    from unetctl.runtime.segment import Resources
-
-RESULT_SUFFIX = ".labels.ome.tif"
-_IMAGE_SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.btf")
+    from unetctl.runtime.run import Resources
 
 PHASES = {"statistics": "measuring", "tiles": "segmenting", "pyramid": "pyramid", "publish": "writing"}
 
@@ -32,9 +30,7 @@ PHASES = {"statistics": "measuring", "tiles": "segmenting", "pyramid": "pyramid"
 class Settings:
     """What the command line asked for, besides paths."""
 
-    series: int | None
-    level: int
-    channels: tuple[int, ...] | None
+    view: View
     overwrite: bool
     preview: bool
     quiet: bool
@@ -44,18 +40,31 @@ class Settings:
 def segment(
     paths: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="TIFF, PNG or JPEG.")],
     model: Annotated[
-        Path | None, typer.Option("--model", "-m", metavar="FILE", help="Model (.onnx) or checkpoint; default: the project's newest.")
+        Path | None,
+        typer.Option(
+            "--model", "-m", metavar="FILE", help="Model (.onnx) or checkpoint; default: the project's newest."
+        ),
     ] = None,
     output_path: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Label image to make; default: <image>.labels.ome.tif beside it.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Label image to make; default: <image>.labels.ome.tif beside it."
+        ),
     ] = None,
-    engine: Annotated[str, typer.Option(metavar="NAME", help="What computes: auto, onnxruntime, or torch for a checkpoint.")] = "auto",
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", help="What computes: auto, onnxruntime, or torch for a checkpoint.")
+    ] = "auto",
     max_memory: Annotated[
-        str, typer.Option(metavar="SIZE", help="Memory to stay under, as 4GiB; default: half of what is free, at most 4 GiB.")
+        str,
+        typer.Option(
+            metavar="SIZE", help="Memory to stay under, as 4GiB; default: half of what is free, at most 4 GiB."
+        ),
     ] = "",
     threads: Annotated[int | None, typer.Option(metavar="N", help="Threads of the engine; default: all cores.")] = None,
     channels: Annotated[str, typer.Option(metavar="LIST", help="Channels to use, counted from 1, as 1,2,3.")] = "",
-    series: Annotated[int | None, typer.Option(metavar="N", help="Which image of a file that holds several, from 0.")] = None,
+    series: Annotated[
+        int | None, typer.Option(metavar="N", help="Which image of a file that holds several, from 0.")
+    ] = None,
     level: Annotated[int, typer.Option(metavar="N", help="Pyramid level; 0 is the full size.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
     preview: Annotated[bool, typer.Option(help="Make a small picture of the result.")] = True,
@@ -69,20 +78,23 @@ def segment(
     """
     if output_path is not None and len(paths) > 1:
         raise UsageError(
-            f"--output names one file, and {len(paths)} images are given", hint="leave it out: each result goes beside its image"
+            f"--output names one file, and {len(paths)} images are given",
+            hint="leave it out: each result goes beside its image",
         )
     for option, value, lowest in (("--threads", threads, 1), ("--series", series, 0), ("--level", level, 0)):
         check_count(value, lowest, option=option)
     settings = Settings(
-        series=series,
-        level=level,
-        channels=parse_channels(channels, option="--channels") if channels else None,
+        view=View(
+            series=series,
+            level=level,
+            channels=parse_channels(channels, option="--channels") if channels else None,
+        ),
         overwrite=overwrite,
         preview=preview,
         quiet=quiet,
         as_json=as_json,
     )
-    from unetctl.runtime.segment import Resources
+    from unetctl.runtime.run import Resources
 
     budget = parse_bytes(max_memory, option="--max-memory") if max_memory else None
     resources = Resources.of_this_machine(max_memory_bytes=budget, threads=threads)
@@ -96,12 +108,6 @@ def segment(
         _plan_all(paths, runnable, resources, settings)
     else:
         _segment_all(paths, output_path, runnable, resources, settings)
-
-
-def result_path(image: Path) -> Path:
-    """Return where the labels of an image go: beside it, with `.labels.ome.tif` in place of its suffix."""
-    suffix = next((one for one in _IMAGE_SUFFIXES if image.name.lower().endswith(one)), image.suffix)
-    return image.with_name(image.name[: len(image.name) - len(suffix)] + RESULT_SUFFIX)
 
 
 def _project_model() -> tuple[Path, str]:
@@ -121,7 +127,10 @@ def _segment_all(
     failures: list[UnetctlError] = []
     for image in paths:
         try:
-            if _is_own_result(image, alone=len(paths) == 1):
+            if len(paths) == 1:
+                refuse_own_result(image)
+            elif is_own_result(image):
+                output.notice(f"left out: {path_text(image)} is a result of unetctl")
                 continue
             report = _segment_one(image, wanted or result_path(image), runnable, resources, settings)
         except UnetctlError as error:
@@ -150,7 +159,7 @@ def _segment_all(
 def _segment_one(
     image: Path, target: Path, runnable: RunnableModel, resources: Resources, settings: Settings
 ) -> SegmentReport:
-    from unetctl.runtime.segment import segment_file
+    from unetctl.runtime.segmentation import segment_file
 
     with progress(path_text(image), quiet=settings.quiet or settings.as_json) as update:
 
@@ -166,28 +175,28 @@ def _segment_one(
             resources=resources,
             overwrite=settings.overwrite,
             preview=settings.preview,
-            series=settings.series,
-            level=settings.level,
-            channels=settings.channels,
-            command=_command_again(image, target, runnable, settings),
+            series=settings.view.series,
+            level=settings.view.level,
+            channels=settings.view.channels,
+            command=command_again(image, target, runnable, settings.view),
             on_progress=on_progress,
         )
 
 
 def _plan_all(paths: Sequence[Path], runnable: RunnableModel, resources: Resources, settings: Settings) -> None:
-    from unetctl.runtime.segment import plan_file
+    from unetctl.runtime.segmentation import plan_file
 
     values: list[dict[str, Any]] = []
     for image in paths:
-        _is_own_result(image, alone=True)
+        refuse_own_result(image)
         report = plan_file(
             image,
             model=runnable.model,
             engine=runnable.choice,
             resources=resources,
-            series=settings.series,
-            level=settings.level,
-            channels=settings.channels,
+            series=settings.view.series,
+            level=settings.view.level,
+            channels=settings.view.channels,
         )
         if settings.as_json:
             values.append(segment_report.as_json(report))
@@ -195,48 +204,3 @@ def _plan_all(paths: Sequence[Path], runnable: RunnableModel, resources: Resourc
             segment_report.show_plan(report)
     if settings.as_json:
         output.result_json(values[0] if len(paths) == 1 else values)
-
-
-def _is_own_result(image: Path, *, alone: bool) -> bool:
-    """Tell whether an image is a label image that unetctl made; asked for by itself, it is refused.
-
-    A file that cannot be opened is none: what is wrong with it is said where it is segmented.
-    """
-    from unetctl.runtime.image import open_image
-
-    try:
-        source = open_image(image)
-    except UnetctlError:
-        return False
-    source.close()
-    if source.info.made_by is None:
-        return False
-    if alone:
-        raise UsageError(
-            f"{path_text(image)} is a label image that unetctl made, and no image to segment",
-            hint=command_text("unetctl", "inspect", image),
-        )
-    output.notice(f"left out: {path_text(image)} is a result of unetctl")
-    return True
-
-
-
-def _command_again(image: Path, target: Path, runnable: RunnableModel, settings: Settings) -> str:
-    """Return the command that makes a result again; it travels with the result, so it names no folder outside this one."""
-    words: list[str | Path] = ["unetctl", "segment", _portable(image), "--model", _portable(runnable.model.path)]
-    words += ["--engine", runnable.choice.name]
-    if settings.channels is not None:
-        words += ["--channels", ",".join(str(one + 1) for one in settings.channels)]
-    if settings.series is not None:
-        words += ["--series", str(settings.series)]
-    if settings.level:
-        words += ["--level", str(settings.level)]
-    if target != result_path(image):
-        words += ["--output", _portable(target)]
-    return command_text(*words)
-
-
-def _portable(path: Path) -> Path:
-    """Return a path relative to this folder, or the name alone of a file that lies elsewhere."""
-    here, full = Path.cwd(), path.absolute()
-    return full.relative_to(here) if full.is_relative_to(here) else Path(path.name)

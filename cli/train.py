@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,7 @@ from unetctl.cli import output
 from unetctl.cli.extras import needs_extra
 from unetctl.cli.progress import progress
 from unetctl.cli.project import load_project
-from unetctl.cli.wording import command_text, path_text, percent_text, seconds_text
+from unetctl.cli.wording import command_text, path_text, safe_text, seconds_text
 
 if TYPE_CHECKING:
     from unetctl.trainer.config import Config
@@ -21,12 +22,20 @@ if TYPE_CHECKING:
 
 def train(
     config_file: Annotated[
-        Path | None, typer.Option("--config", "-c", metavar="FILE", help="Settings; default: unetctl.toml of the project you are in.")
+        Path | None,
+        typer.Option(
+            "--config", "-c", metavar="FILE", help="Settings; default: unetctl.toml of the project you are in."
+        ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", "-d", metavar="FOLDER", help="Folder with images/ and labels/, instead of those in the settings.")
+        Path | None,
+        typer.Option(
+            "--data", "-d", metavar="FOLDER", help="Folder with images/ and labels/, instead of those in the settings."
+        ),
     ] = None,
-    run: Annotated[str | None, typer.Option("--run", "-r", metavar="NAME", help="Name of the run; default: a new number.")] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", "-r", metavar="NAME", help="Name of the run; default: the time.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run that was stopped.")] = False,
     steps: Annotated[int | None, typer.Option(metavar="N", help="Steps, instead of [train] steps.")] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed, instead of [train] seed.")] = None,
@@ -39,13 +48,63 @@ def train(
     config = _overridden(load_project(config_file), data=data, steps=steps, seed=seed)
     with needs_extra("train", "training"):
         from unetctl.trainer.train import train as train_network
-    try:
-        with progress("training", quiet=quiet) as update:
-            result = train_network(config, run=run, resume=resume, on_progress=lambda now: _show(now, update))
-    except KeyboardInterrupt:
-        words = ["unetctl", "train", "--resume", *(["--run", run] if run else [])]
-        output.notice(f"continue with: {command_text(*words)}")
-        raise
+
+    last: list[Progress] = []
+    with progress("reading the data", quiet=quiet) as update:
+        update(0, 0)
+
+        def on_progress(now: Progress) -> None:
+            last[:] = [now]
+            update(now.step, now.steps, _beside_the_bar(now), title="training")
+
+        def on_notice(text: str) -> None:
+            if not quiet:
+                output.notice(f"notice: {text}")
+
+        try:
+            result = train_network(config, run=run, resume=resume, on_progress=on_progress, on_notice=on_notice)
+        except KeyboardInterrupt:
+            if last and last[-1].validation is not None:  # what --resume needs was saved
+                words = ("unetctl", "train", "--resume", *(("--run", run) if run else ()))
+                output.notice(f"what the last validation saved is kept; continue with: {command_text(*words)}")
+            raise
+    if quiet:
+        output.result(str(result.model))
+    else:
+        _show(result)
+
+
+def _beside_the_bar(now: Progress) -> str:
+    score = "" if now.validation is None else f", validation Dice {now.validation:.3f}"
+    return f"loss {now.loss:.3f}{score}"
+
+
+def _show(result: TrainResult) -> None:
+    output.heading(path_text(result.model))
+    output.pairs(
+        [
+            (
+                "steps",
+                f"{result.steps:,} in {seconds_text(result.seconds)}; best at step {result.best_step:,}",
+            ),
+            *_score_rows("validation", result.validation),
+            *_score_rows("test", result.test),
+            ("pictures", f"{path_text(result.folder / 'losses.png')}, {path_text(result.folder / 'predictions')}"),
+        ]
+    )
+    output.next_command("unetctl", "export")
+
+
+def _score_rows(part: str, scores: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Return the scores of one part, those of each class below them."""
+    if scores is None:
+        return []
+    by_class = [
+        f"{safe_text(name)}: {'does not occur' if value is None else f'{value:.3f}'}"
+        for name, value in scores["dice"].items()
+    ]
+    error = f"{100 * scores['pixel_error']:.2f} % of pixels wrong"
+    return [(part, f"mean Dice {scores['mean_dice']:.3f} ({', '.join(by_class)}), {error}")]
 
 
 def _overridden(config: Config, *, data: Path | None, steps: int | None, seed: int | None) -> Config:
@@ -55,6 +114,9 @@ def _overridden(config: Config, *, data: Path | None, steps: int | None, seed: i
         folder = data.absolute()
         changes["data"] = replace(config.data, images=str(folder / "images"), labels=str(folder / "labels"))
     if steps is not None or seed is not None:
-        given = {key: value for key, value in (("steps", steps), ("seed", seed)) if value is not None}
-        changes["train"] = replace(config.train, **given)
+        changes["train"] = replace(
+            config.train,
+            steps=config.train.steps if steps is None else steps,
+            seed=config.train.seed if seed is None else seed,
+        )
     return replace(config, **changes)

@@ -5,29 +5,18 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 
 def bytes_text(count: float) -> str:
     """Return a size in binary units with three digits, as `1.21 GiB`."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(count) < 1024:
-            break
-        count /= 1024
-    else:
-        unit = "TiB"
-    return f"{count:.0f} {unit}" if unit == "B" else f"{_three_digits(count)} {unit}"
+    return _scaled(count, ("B", "KiB", "MiB", "GiB", "TiB"), 1024)
 
 
 def pixels_text(count: float) -> str:
     """Return a number of pixels, as `67.1 Mpx`."""
-    for unit in ("px", "kpx", "Mpx"):
-        if count < 1000:
-            break
-        count /= 1000
-    else:
-        unit = "Gpx"
-    return f"{count:.0f} px" if unit == "px" else f"{_three_digits(count)} {unit}"
+    return _scaled(count, ("px", "kpx", "Mpx", "Gpx"), 1000)
 
 
 def seconds_text(seconds: float) -> str:
@@ -71,7 +60,7 @@ def time_text(iso: str) -> str:
 def path_text(path: str | Path) -> str:
     """Return a path as the shortest that works from here, with control characters made visible."""
     text = str(path)
-    if os.path.isabs(text):
+    if Path(text).is_absolute():
         try:
             relative = os.path.relpath(text)
         except (OSError, ValueError):  # another drive of Windows, or a current folder that is gone
@@ -96,8 +85,13 @@ def _word(word: str | Path) -> str:
     if isinstance(word, str):
         return word
     text = path_text(word)
-    return os.path.join(os.curdir, text) if text.startswith("-") else text
+    return f"./{text}" if text.startswith("-") else text
 
 
-def _three_digits(value: float) -> str:
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
+def _scaled(count: float, units: Sequence[str], step: int) -> str:
+    """Return a count in the unit that leaves one to four digits before the point, of three that are shown."""
+    power = 0
+    while count >= step and power < len(units) - 1:
+        count, power = count / step, power + 1
+    digits = 0 if power == 0 or count >= 100 else 1 if count >= 10 else 2
+    return f"{count:.{digits}f} {units[power]}"

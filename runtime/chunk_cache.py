@@ -38,7 +38,7 @@ class ChunkCache:
             self._shrink()
 
     def get(self, key: Hashable, decode: Callable[[], Chunk]) -> Chunk:
-        """Return the chunk `key`, calling `decode` if nobody has it yet; what that raises, all who wait for it raise."""
+        """Return the chunk `key`, calling `decode` if nobody has it yet; those who wait raise what it raises."""
         with self._lock:
             chunk = self._kept.get(key)
             if chunk is not None:

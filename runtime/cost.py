@@ -1,7 +1,7 @@
 """What a tile costs: multiply-adds and live activations of the paper's network, from its geometry alone.
 
 A layer of the network on an input of H x W pixels computes (H - a)(W - a) / q^2 pixels, where `a` and `q` depend only
-on where the layer stands. So the cost of a plan is a sum of products of per-axis sums, and no tile needs to be enumerated.
+on where the layer stands. So the cost of a plan is a sum of products of per-axis sums, and no tile is enumerated.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def multiply_adds(
 
 
 def activation_values(height_px: int, width_px: int, network: tuple[Layer, ...]) -> int:
-    """Count the values live at the worst moment of one tile: a layer's input and output, and the skips kept for later."""
+    """Count the values live at the worst moment of a tile: a layer's input and output, and the skips kept for later."""
 
     def area(layer: Layer) -> int:
         return max(0, (height_px - layer.lost_px) * (width_px - layer.lost_px) // layer.scale**2)

@@ -7,7 +7,7 @@ from unetctl.runtime.image import ImageInfo
 from unetctl.runtime.spec import ModelSpec
 
 PIXEL_SIZE_TOLERANCE = 0.15
-"""Relative difference of pixel sizes that a network trained with rotations and elastic deformation takes in its stride."""
+"""Relative difference of pixel sizes that is not worth a word."""
 
 
 def check_fit(info: ImageInfo, spec: ModelSpec) -> None:
@@ -37,7 +37,7 @@ def fit_notices(info: ImageInfo, spec: ModelSpec) -> tuple[str, ...]:
     ratio = info.pixel_size_um / spec.pixel_size_um
     if abs(ratio - 1) <= PIXEL_SIZE_TOLERANCE:
         return ()
+    size, trained = f"{info.pixel_size_um:.3g} µm", f"{spec.pixel_size_um:.3g} µm"
     return (
-        f"pixels of {info.pixel_size_um:.3g} µm; the model was trained on {spec.pixel_size_um:.3g} µm, "
-        f"so objects look {1 / ratio:.2g} times as large to it; --level may choose a better one",
+        f"pixels of {size}, the model was trained on {trained}: what it looks for is {1 / ratio:.2g} times as large",
     )

@@ -3,9 +3,9 @@
     open_image("slide.tif")  ->  ImageSource  ->  info: ImageInfo            header only, nothing decoded
                                               ->  read(plane, window, out)   decodes the chunks under the window, once
 
-An image is a sequence of planes of one shape: the pages of a stack, the T and Z positions of an OME-TIFF. Pyramid levels,
-thumbnails, labels and macro pictures are no planes. Channels come first within a plane, whatever the file's layout.
-Pixels are delivered as they are stored: no orientation tag is applied, nothing is scaled, inverted or cast.
+An image is a sequence of planes of one shape: the pages of a stack, the T and Z positions of an OME-TIFF. Pyramid
+levels, thumbnails, labels and macro pictures are no planes. Channels come first within a plane, whatever the file's
+layout. Pixels are delivered as they are stored: no orientation tag is applied, nothing is scaled, inverted or cast.
 
 An image is untrusted. Whatever a file holds, opening and reading it end in pixels that the file really contains or in a
 `UnetctlError`; nothing that is missing is filled.
@@ -78,12 +78,26 @@ def open_image(
 ) -> ImageSource:
     """Open an image by what it contains, whatever its name says; only its header is read.
 
-    `series` chooses one of several images in a TIFF (default: the only one that is no thumbnail, label or macro picture),
-    `level` a pyramid level (0 is the full size), `channels` which channels to deliver, in order.
+    `series` chooses one of several images in a TIFF (default: the only one that is no thumbnail, label or macro
+    picture), `level` a pyramid level (0 is the full size), `channels` which channels to deliver, in order.
     Raises `MissingInputError`, `DataError`, `RefusedError`, and `UsageError` for a series, level or channel it has not.
     """
-    raise NotImplementedError  # replaced below by the real opener
-    return ArraySource(np.zeros((1, 1)), path=str(path))
+    from unetctl.runtime.random_access import RandomAccessFile
+
+    file = RandomAccessFile(Path(path))
+    try:
+        if file.starts_with(b"II", b"MM"):
+            from unetctl.runtime.source_tiff import open_tiff
+
+            return open_tiff(file, series=series, level=level, channels=channels)
+        from unetctl.runtime.source_picture import open_picture
+
+        if series or level:
+            raise UsageError(f"{path}: a picture has one image and one level, counted from 0")
+        return open_picture(file, channels=channels)
+    except BaseException:
+        file.close()
+        raise
 
 
 class ArraySource:
@@ -130,6 +144,16 @@ def default_channel_names(channels: int) -> tuple[str, ...]:
     return known.get(channels) or tuple(f"channel {index}" for index in range(channels))
 
 
+def choose_channels(path: str, names: tuple[str, ...], channels: tuple[int, ...] | None) -> tuple[int, ...]:
+    """Return which channels are to be delivered: those asked for, or all. Raises `UsageError`."""
+    if channels is None:
+        return tuple(range(len(names)))
+    if not channels or not all(0 <= index < len(names) for index in channels):
+        listed = ", ".join(f"{index} ({name})" for index, name in enumerate(names))
+        raise UsageError(f"{path}: channels {channels} were asked for; it has {listed}")
+    return channels
+
+
 def check_read(info: ImageInfo, plane: int, window: Window, out: NDArray[np.generic]) -> None:
     """Raise `UsageError` unless the plane exists, the window lies inside the image and `out` fits both."""
     wrong = ""
@@ -138,8 +162,6 @@ def check_read(info: ImageInfo, plane: int, window: Window, out: NDArray[np.gene
     elif not (0 <= window.y0 < window.y1 <= info.height and 0 <= window.x0 < window.x1 <= info.width):
         wrong = f"rows {window.y0}-{window.y1} and columns {window.x0}-{window.x1} of {info.height} x {info.width} px"
     elif out.shape != (info.channels, *window.shape) or out.dtype != np.dtype(info.dtype):
-        wrong = (
-            f"a {info.dtype} window of shape {(info.channels, *window.shape)} into {out.dtype} of shape {out.shape}"
-        )
+        wrong = f"a {info.dtype} window of shape {(info.channels, *window.shape)} into {out.dtype} of shape {out.shape}"
     if wrong:
         raise UsageError(f"{info.path}: cannot read {wrong}")

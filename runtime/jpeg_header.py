@@ -1,6 +1,6 @@
 """What a JPEG stream says before it is decoded, and whether it ends as one must.
 
-libjpeg fills what is missing with gray and only warns, so a stream that was cut is found here, by its missing end marker.
+libjpeg fills what is missing with gray and only warns, so a stream that was cut is found here, by its missing end.
 """
 
 from __future__ import annotations

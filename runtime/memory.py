@@ -2,8 +2,8 @@
 
     budget = what the process holds already + engine (weights, activations, slots) + decoded chunks + writers
 
-A larger tile computes less (see `plan`), so the largest that fits is taken. Figures are upper bounds, and the report puts
-the peak that was reached beside the budget.
+A larger tile computes less (see `plan`), so the largest that fits is taken. Figures are upper bounds, and the report
+puts the peak that was reached beside the budget.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def plan_within(
 ) -> MemoryPlan:
     """Choose the tiles with the fewest multiply-adds whose run stays under `budget_bytes`.
 
-    `baseline_bytes` is what the process holds before the engine is opened. Raises `ResourceError` with the number of bytes
-    that the smallest tile needs.
+    `baseline_bytes` is what the process holds before the engine is opened. Raises `ResourceError` with the number of
+    bytes that the smallest tile needs.
     """
     network = layers(spec.depth, spec.base_channels, len(spec.channels), len(spec.classes))
     needed = 0
@@ -65,7 +65,8 @@ def plan_within(
         if needed <= budget_bytes:
             return MemoryPlan(tiles=tiles, cache_bytes=cache_bytes, expected_bytes=needed)
     raise ResourceError(
-        f"{info.path}: {needed / 2**20:,.0f} MiB are needed for the smallest tile, {budget_bytes / 2**20:,.0f} are allowed",
+        f"{info.path}: {needed / 2**20:,.0f} MiB are needed for the smallest tile, "
+        f"{budget_bytes / 2**20:,.0f} are allowed",
         cause=f"{baseline_bytes / 2**20:,.0f} MiB hold the program, and one piece of this image "
         f"({info.chunk_yx[1]} x {info.chunk_yx[0]} px) decodes to {info.chunk_bytes / 2**20:,.0f} MiB",
         hint=f"--max-memory {-(-needed // 2**20)}MiB, or another engine; an image in one strip can be saved as tiles",
@@ -75,8 +76,8 @@ def plan_within(
 def _cache_bytes(info: ImageInfo, tiles: TilePlan, readers: int) -> int:
     """Return the decoded bytes worth keeping: the chunks under one window of each reader, and what the next ones share.
 
-    Neighbouring windows overlap by twice the margin. To decode nothing twice, the rows of chunks under that overlap must
-    be kept for the whole width of the image; an image too wide for that decodes its border chunks twice.
+    Neighbouring windows overlap by twice the margin. To decode nothing twice, the rows of chunks under that overlap
+    must be kept for the whole width of the image; an image too wide for that decodes its border chunks twice.
     """
     chunk_height, chunk_width = info.chunk_yx
     height, width = tiles.read_shapes()[0]

@@ -33,9 +33,7 @@ def read_mirrored(source: ImageSource, plane: int, window: Window, out: NDArray[
     """
     height, width = source.info.height, source.info.width
     rows, columns = mirror_indices(window.y0, window.y1, height), mirror_indices(window.x0, window.x1, width)
-    needed = Window(
-        y0=int(rows.min()), x0=int(columns.min()), y1=int(rows.max()) + 1, x1=int(columns.max()) + 1
-    )
+    needed = Window(y0=int(rows.min()), x0=int(columns.min()), y1=int(rows.max()) + 1, x1=int(columns.max()) + 1)
     if needed == window:
         source.read(plane, window, out)
         return

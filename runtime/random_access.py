@@ -34,8 +34,12 @@ class RandomAccessFile:
         status = os.fstat(self.stream.fileno())
         self.size, self._modified = status.st_size, status.st_mtime_ns
 
+    def starts_with(self, *signatures: bytes) -> bool:
+        """Tell whether the first bytes of the file are one of these."""
+        return self.read(0, min(self.size, max(map(len, signatures)))).startswith(signatures)
+
     def read(self, offset: int, size: int) -> bytes:
-        """Return exactly `size` bytes from `offset`. Raises `DataError` past the end, `StorageError` if reading fails."""
+        """Return exactly `size` bytes from `offset`. Raises `DataError` past the end, `StorageError` if that fails."""
         if offset < 0 or size < 0 or offset + size > self.size:
             raise DataError(
                 f"{self.path}: the file ends too early",

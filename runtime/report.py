@@ -58,7 +58,7 @@ class SegmentReport:
     read_shapes: tuple[tuple[int, int], ...]
     engine: str
     seconds: Mapping[str, float]
-    """`total` = `start` (image, plan, engine) + `statistics` + `tiles` + `finish` (pyramid, file, verification, picture);
+    """`total` = `start` (image, plan, engine) + `statistics` + `tiles` + `finish` (pyramid, file, check, picture);
     the work of each stage during `tiles`: `read`, `network`, `write`; and `network_waited`, when it had no tile."""
     engine_share: float
     """Part of the wall time of everything but `start` in which the network was at work."""

@@ -93,9 +93,7 @@ def _walk(file: RandomAccessFile, layout: _Format, offset: int) -> Directories:
     return Directories(count=count, is_ndpi=is_ndpi)
 
 
-def _read_directory(
-    file: RandomAccessFile, layout: _Format, offset: int, seen: set[int]
-) -> tuple[list[_Entry], int]:
+def _read_directory(file: RandomAccessFile, layout: _Format, offset: int, seen: set[int]) -> tuple[list[_Entry], int]:
     """Return the checked entries of the directory at `offset`, and where the offset of the next one is stored."""
     if offset in seen:
         raise DataError(f"{file.path}: the chain of pages of this TIFF runs in a circle, so the file is damaged")

@@ -60,9 +60,14 @@ class ChunkedPixels:
                 from_yx = np.s_[y0 - row * high : y1 - row * high, x0 - column * wide : x1 - column * wide]
                 to_yx = np.s_[y0 - window.y0 : y1 - window.y0, x0 - window.x0 : x1 - window.x0]
                 position = row * geometry.columns + column
+                if not geometry.separate:
+                    chunk = self._chunk(position)[from_yx]
+                    for channel, sample in picks:
+                        out[channel][to_yx] = chunk[..., sample]
+                    continue
                 for channel, sample in picks:
-                    index = position + (sample * geometry.rows * geometry.columns if geometry.separate else 0)
-                    out[channel][to_yx] = self._chunk(index)[from_yx][..., 0 if geometry.separate else sample]
+                    index = position + sample * geometry.rows * geometry.columns
+                    out[channel][to_yx] = self._chunk(index)[from_yx][..., 0]
 
     def _chunk(self, index: int) -> Chunk:
         return self.cache.get((self.number, index), lambda: self._decode(index))
@@ -118,9 +123,7 @@ class RowPixels:
             for channel, sample in picks:
                 out[channel, y - window.y0 : y - window.y0 + rows] = pixels[..., sample]
 
-    def _pieces(
-        self, first_strip: int, window: Window, pixel_bytes: int
-    ) -> Iterator[tuple[int, int, int, int, int]]:
+    def _pieces(self, first_strip: int, window: Window, pixel_bytes: int) -> Iterator[tuple[int, int, int, int, int]]:
         """Yield `(offset, first row, rows, first column, last column)` of each piece to read.
 
         Whole rows where most of a row is wanted, several at a time; else the wanted part of one row.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ class Pair:
     """An image with its truth, ready to be sampled."""
 
     name: str
-    image: NDArray[np.generic]
+    image: NDArray[Any]
     """`[C, H, W]` uint8 or uint16"""
     labels: NDArray[np.uint8]
     """`[H, W]`, classes"""
@@ -65,7 +66,7 @@ class Dataset:
         """Count the training pixels of each class."""
         count = len(self.classes.classes)
         counts = [np.bincount(pair.labels.ravel(), minlength=count) for pair in self.train]
-        return np.sum(counts, axis=0, dtype=np.int64)
+        return np.array(counts, np.int64).sum(axis=0)
 
 
 def load_dataset(config: Config) -> Dataset:

@@ -37,9 +37,10 @@ class ClassMap:
 
     def to_classes(self, labels: NDArray[np.integer]) -> NDArray[np.uint8]:
         """Return the class of each pixel of `labels`, of which all values are known."""
-        if not self.values:
-            return (labels != 0).astype(np.uint8)
         classes = np.zeros(labels.shape, np.uint8)
+        if not self.values:
+            np.not_equal(labels, 0, out=classes, casting="unsafe")
+            return classes
         for index, values in enumerate(self.values):
             for value in values:
                 classes[labels == value] = index

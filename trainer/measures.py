@@ -28,14 +28,14 @@ def iou(matrix: Counts) -> NDArray[np.float64]:
     """Return intersection over union of each class; NaN for a class that neither truth nor prediction has."""
     both = np.diag(matrix).astype(np.float64)
     either = matrix.sum(axis=0) + matrix.sum(axis=1) - both
-    return np.divide(both, either, out=np.full(len(matrix), np.nan), where=either > 0)
+    return _ratio(both, either)
 
 
 def dice(matrix: Counts) -> NDArray[np.float64]:
     """Return twice the intersection over the sum of both areas, of each class; NaN as for `iou`."""
     both = np.diag(matrix).astype(np.float64)
     areas = (matrix.sum(axis=0) + matrix.sum(axis=1)).astype(np.float64)
-    return np.divide(2 * both, areas, out=np.full(len(matrix), np.nan), where=areas > 0)
+    return _ratio(2 * both, areas)
 
 
 def mean_dice(matrix: Counts) -> float:
@@ -46,3 +46,9 @@ def mean_dice(matrix: Counts) -> float:
 def pixel_error(matrix: Counts) -> float:
     """Return the part of the pixels with a wrong label, 1 - accuracy."""
     return 1.0 - float(np.trace(matrix)) / float(matrix.sum())
+
+
+def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    ratio = np.full(len(whole), np.nan)
+    np.divide(part, whole, out=ratio, where=whole > 0)
+    return ratio

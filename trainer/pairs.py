@@ -55,9 +55,7 @@ def find_pairs(images: Path, labels: Path) -> FoundPairs:
             f"[data] {folder} is a folder and {file} a file", hint="give two folders, or two stacks of as many planes"
         )
     if not images.is_dir():
-        return FoundPairs(
-            pairs=(FilePair(stem=images.stem, image=images, label=labels),), problems=(), notices=()
-        )
+        return FoundPairs(pairs=(FilePair(stem=images.stem, image=images, label=labels),), problems=(), notices=())
 
     problems: list[str] = []
     notices: list[str] = []

@@ -1,4 +1,4 @@
-"""The pictures of a run: the course of its losses, and what it predicts. Light enough to be made at every validation."""
+"""The pictures of a run: the course of its losses, and what it predicts."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _centre(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _gray(image_chw: NDArray[Any]) -> NDArray[np.float32]:
-    """Return `[H, W, 3]` in 0 to 1, from the darkest to the brightest per cent; of other than three channels, the first."""
+    """Return `[H, W, 3]`, 0 to 1 from the darkest to the brightest half per cent; RGB, or the first channel in gray."""
     channels = image_chw if len(image_chw) == 3 else np.repeat(image_chw[:1], 3, axis=0)
     low, high = np.percentile(channels, (0.5, 99.5))
     scaled = (channels.astype(np.float32) - low) / max(1.0, high - low)

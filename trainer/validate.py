@@ -73,7 +73,7 @@ class Prediction:
 
 def predict(network: UNet, pair: Pair, class_weights: torch.Tensor, machine: Machine) -> Prediction:
     """Run `network`, in eval mode, over a whole image."""
-    plan = plan_tiles(pair.labels.shape, depth=network.depth, max_area_px=MAX_TILE_AREA_PX)  # type: ignore[arg-type]
+    plan = plan_tiles(pair.labels.shape, depth=network.depth, max_area_px=MAX_TILE_AREA_PX)
     labels = np.zeros(pair.labels.shape, np.uint8)
     shift, scale = (one[:, None, None] for one in (pair.shift, pair.scale))
     loss = 0.0

@@ -27,9 +27,7 @@ class Said:
 
 
 @pytest.fixture
-def unetctl(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Type:
+def unetctl(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Type:
     """Type a command in an empty folder of its own; crash reports go there too."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")

@@ -76,14 +76,18 @@ def test_a_signal_ends_the_command_with_one_line(
 
 
 def test_an_error_says_what_why_what_is_safe_and_what_to_do(unetctl: Type, monkeypatch: pytest.MonkeyPatch) -> None:
-    fail_with(monkeypatch, errors.DataError("a.tif is damaged", cause="12 bytes", saved="nothing", hint="copy it again"))
+    fail_with(
+        monkeypatch, errors.DataError("a.tif is damaged", cause="12 bytes", saved="nothing", hint="copy it again")
+    )
     assert unetctl("doctor").err == (
         "error: a.tif is damaged\n  cause: 12 bytes\n  saved: nothing\n  try:   copy it again\n"
     )
 
 
 def test_errors_are_json_for_scripts(unetctl: Type, monkeypatch: pytest.MonkeyPatch) -> None:
-    fail_with(monkeypatch, errors.DataError("a.tif is damaged", cause="12 bytes", saved="nothing", hint="copy it again"))
+    fail_with(
+        monkeypatch, errors.DataError("a.tif is damaged", cause="12 bytes", saved="nothing", hint="copy it again")
+    )
     said = unetctl("doctor", "--json")
     assert said.out == ""
     assert json.loads(said.err) == {
@@ -131,7 +135,9 @@ def test_a_bug_is_told_even_where_nothing_can_be_written(
     assert "--debug" in said.err
 
 
-@pytest.mark.parametrize(("typed", "meant"), [("--ouput", "--output"), ("--overwite", "--overwrite"), ("--max-mem", "--max-memory")])
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("--ouput", "--output"), ("--overwite", "--overwrite"), ("--max-mem", "--max-memory")]
+)
 def test_a_misspelt_option_is_answered_with_the_right_one(unetctl: Type, typed: str, meant: str) -> None:
     said = unetctl("segment", typed, "x")
     assert said.code == 2

@@ -22,7 +22,15 @@ def test_sizes(count: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.001, "0 s"), (0.42, "0.42 s"), (9.96, "10 s"), (17.2, "17 s"), (59.7, "1 min 0 s"), (185, "3 min 5 s"), (7800, "2 h 10 min")],
+    [
+        (0.001, "0 s"),
+        (0.42, "0.42 s"),
+        (9.96, "10 s"),
+        (17.2, "17 s"),
+        (59.7, "1 min 0 s"),
+        (185, "3 min 5 s"),
+        (7800, "2 h 10 min"),
+    ],
 )
 def test_times(seconds: float, text: str) -> None:
     assert wording.seconds_text(seconds) == text

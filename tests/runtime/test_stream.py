@@ -14,7 +14,7 @@ from unetctl.runtime.engines import EngineRequest
 from unetctl.runtime.errors import DataError
 from unetctl.runtime.image import ArraySource
 from unetctl.runtime.plan import Tile, plan_tiles
-from unetctl.runtime.segment import ArraySink
+from unetctl.runtime.segmentation import ArraySink
 from unetctl.runtime.stream import stream_labels
 
 
@@ -93,7 +93,7 @@ def test_the_plan_of_pixels_is_blind_to_nothing() -> None:
     assert (stream(pixels, 2, 64, 1, 1, engine=Shifted) != pixels[:, 0] % 5).mean() > 0.5
 
 
-@pytest.mark.parametrize("number", (1, 7))
+@pytest.mark.parametrize("number", [1, 7])
 def test_every_plane_of_a_stack_is_labelled(number: int) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (number, 1, 33, 70), np.uint8)
 

@@ -12,9 +12,7 @@ from unetctl.runtime.plan import Window
 class VirtualSource:
     """An `ImageSource` of any size whose pixels are a function of plane, channel, row and column."""
 
-    def __init__(
-        self, height: int, width: int, *, channels: int = 1, planes: int = 1, dtype: str = "uint8"
-    ) -> None:
+    def __init__(self, height: int, width: int, *, channels: int = 1, planes: int = 1, dtype: str = "uint8") -> None:
         self.info = ImageInfo(
             path="virtual",
             format="virtual",

@@ -1,13 +1,13 @@
 """The folder of one training run, and how runs are named.
 
-    runs/<name>/
-        model.safetensors         the chosen weights; only a complete run has it
-        metrics.json              the scores, what it was trained on, how long it took
-        history.csv, losses.png   every step's loss and every validation
-        predictions/000300.png    image, truth, prediction and errors at step 300
-        config.toml               the project's toml as it was; not `unetctl.toml`, which would make this folder a project
-        checkpoint.safetensors    while it runs: the best weights so far
-        resume.safetensors        while it runs: what `--resume` needs
+runs/<name>/
+    model.safetensors         the chosen weights; only a complete run has it
+    metrics.json              the scores, what it was trained on, how long it took
+    history.csv, losses.png   every step's loss and every validation
+    predictions/000300.png    image, truth, prediction and errors at step 300
+    config.toml               the project's toml as it was (as `unetctl.toml` it would make this folder a project)
+    checkpoint.safetensors    while it runs: the best weights so far
+    resume.safetensors        while it runs: what `--resume` needs
 """
 
 from __future__ import annotations

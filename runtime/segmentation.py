@@ -39,10 +39,10 @@ def segment(
     engine: str | EngineChoice = "auto",
     resources: Resources | None = None,
 ) -> NDArray[np.uint8]:
-    """Return the labels of an image: uint8 or uint16 `[H, W]`, `[C, H, W]` or `[P, C, H, W]` to uint8 `[(P,) H, W]`.
+    """Label an image in memory: uint8 or uint16 `[H, W]`, `[C, H, W]` or `[P, C, H, W]` to uint8 `[(P,) H, W]`.
 
-    The result is the network's on the whole mirrored image, whatever the tiles. `model` is an exported model or its path.
-    Raises `DataError` if the image is not what the model takes, and `ResourceError` if the memory does not suffice.
+    The result is the network's on the whole mirrored image, whatever the tiles. `model` is an exported model or its
+    path. Raises `DataError` if the image is not what the model takes, `ResourceError` if the memory does not suffice.
     """
     model = read_model(model) if isinstance(model, str | Path) else model
     choice = choose_engine(engine) if isinstance(engine, str) else engine
@@ -70,8 +70,8 @@ def segment_file(
 ) -> SegmentReport:
     """Segment the image at `path` into the OME-TIFF `output`, and report what was done.
 
-    `channels` are counted from 0. Until the output is complete and verified nothing appears at its path. `on_progress` is
-    called from several threads.
+    `channels` are counted from 0. Until the output is complete and verified nothing appears at its path. `on_progress`
+    is called from several threads.
     """
     begun = time.perf_counter()
     check_output(output, path, overwrite=overwrite)

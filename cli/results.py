@@ -1,0 +1,71 @@
+"""The results of `segment`: where they go, how they are recognised, and the command that makes them again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from unetctl.cli.models import RunnableModel
+from unetctl.cli.wording import command_text, path_text
+from unetctl.runtime.errors import UnetctlError, UsageError
+
+RESULT_SUFFIX = ".labels.ome.tif"
+_OME_SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.btf")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What of a file is segmented."""
+
+    series: int | None
+    level: int
+    channels: tuple[int, ...] | None
+    """Counted from 0."""
+
+
+def result_path(image: Path) -> Path:
+    """Return where the labels of an image go: beside it, with `.labels.ome.tif` in place of its suffix."""
+    suffix = next((one for one in _OME_SUFFIXES if image.name.lower().endswith(one)), image.suffix)
+    return image.with_name(image.name[: len(image.name) - len(suffix)] + RESULT_SUFFIX)
+
+
+def is_own_result(image: Path) -> bool:
+    """Tell whether a file is a label image that unetctl made; one that cannot be opened is none."""
+    from unetctl.runtime.image import open_image
+
+    try:
+        source = open_image(image)
+    except UnetctlError:
+        return False
+    source.close()
+    return source.info.made_by is not None
+
+
+def refuse_own_result(image: Path) -> None:
+    """Raise `UsageError` if the image is a result."""
+    if is_own_result(image):
+        raise UsageError(
+            f"{path_text(image)} is a label image that unetctl made, and no image to segment",
+            hint=command_text("unetctl", "inspect", image),
+        )
+
+
+def command_again(image: Path, target: Path, runnable: RunnableModel, view: View) -> str:
+    """Return the command that makes a result again; it travels with the result, so it names no folder but this one."""
+    words: list[str | Path] = ["unetctl", "segment", _portable(image), "--model", _portable(runnable.model.path)]
+    words += ["--engine", runnable.choice.name]
+    if view.channels is not None:
+        words += ["--channels", ",".join(str(one + 1) for one in view.channels)]
+    if view.series is not None:
+        words += ["--series", str(view.series)]
+    if view.level:
+        words += ["--level", str(view.level)]
+    if target != result_path(image):
+        words += ["--output", _portable(target)]
+    return command_text(*words)
+
+
+def _portable(path: Path) -> Path:
+    """Return a path relative to this folder, or the name alone of a file that lies elsewhere."""
+    here, full = Path.cwd(), path.absolute()
+    return full.relative_to(here) if full.is_relative_to(here) else Path(path.name)

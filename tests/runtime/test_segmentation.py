@@ -1,0 +1,263 @@
+"""From a path to a published file, with an engine whose right answer is known."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+
+from tests.data import ROOT
+from tests.fakes import FakeEngine, fake_choice, fake_model
+from unetctl.runtime import Resources, segment
+from unetctl.runtime.engine import Result
+from unetctl.runtime.engines import EngineChoice
+from unetctl.runtime.errors import DataError, OutputError, ResourceError, UnetctlError, UsageError
+from unetctl.runtime.image import open_image
+from unetctl.runtime.report import SegmentProgress
+from unetctl.runtime.segmentation import plan_file, segment_file
+
+MIB = 1 << 20
+RESOURCES = Resources(max_memory_bytes=1024 * MIB, threads=1)
+MODEL = fake_model(depth=2, classes=5)
+
+
+def picture(
+    folder: Path, shape: tuple[int, ...] = (1300, 1100), name: str = "slide.tif"
+) -> tuple[Path, NDArray[np.uint8]]:
+    """Write a tiled TIFF of random pixels."""
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    tifffile.imwrite(folder / name, pixels, tile=(256, 256), compression="zlib", photometric="minisblack")
+    return folder / name, pixels
+
+
+def broken_choice(kind: type[FakeEngine]) -> EngineChoice:
+    """Return another fake engine as a choice."""
+    choice = fake_choice()
+    return EngineChoice(
+        name=choice.name,
+        description=choice.description,
+        reason=choice.reason,
+        open=kind,
+        bytes_needed=choice.bytes_needed,
+    )
+
+
+def test_a_file_becomes_a_label_image_with_its_preview_and_nothing_else(tmp_path: Path) -> None:
+    path, pixels = picture(tmp_path)
+    output = tmp_path / "slide.labels.ome.tif"
+    seen: list[SegmentProgress] = []
+    report = segment_file(
+        path,
+        output=output,
+        model=MODEL,
+        engine=fake_choice(),
+        resources=RESOURCES,
+        command="unetctl segment slide.tif",
+        on_progress=seen.append,
+    )
+
+    assert (tifffile.imread(output) == pixels % 5).all()
+    assert sorted(one.name for one in tmp_path.iterdir()) == [
+        "slide.labels.ome.tif",
+        "slide.labels.png",
+        "slide.tif",
+    ]
+    assert sum(report.class_pixels.values()) == pixels.size
+    assert report.class_pixels["class 3"] == np.count_nonzero(pixels % 5 == 3)
+    assert seen[-1].phase == "publish"
+    assert max(one.done_px for one in seen) == pixels.size
+    parts = ("start", "statistics", "tiles", "finish")
+    assert sum(report.seconds[part] for part in parts) == pytest.approx(report.seconds["total"])
+
+
+def test_the_result_says_how_it_was_made(tmp_path: Path) -> None:
+    path, _ = picture(tmp_path, (300, 200))
+    output = tmp_path / "result.ome.tif"
+    segment_file(
+        path, output=output, model=MODEL, engine=fake_choice(), resources=RESOURCES, command="unetctl segment x"
+    )
+    source = open_image(output)
+    source.close()
+    assert source.info.made_by is not None
+    made = json.loads(source.info.made_by)
+
+    assert made["command"] == "unetctl segment x"
+    assert made["model"]["weights_sha256"] == MODEL.spec.weights_sha256
+    assert made["image"]["name"] == "slide.tif"
+    assert str(tmp_path) not in source.info.made_by
+
+
+def test_a_stack_keeps_its_planes(tmp_path: Path) -> None:
+    path, pixels = picture(tmp_path, (4, 300, 200))
+    output = tmp_path / "stack.labels.ome.tif"
+    report = segment_file(path, output=output, model=MODEL, engine=fake_choice(), resources=RESOURCES)
+
+    assert report.planes == 4
+    assert (tifffile.imread(output) == pixels % 5).all()
+
+
+def test_the_array_function_equals_the_file(tmp_path: Path) -> None:
+    path, pixels = picture(tmp_path, (700, 600))
+    output = tmp_path / "a.ome.tif"
+    segment_file(path, output=output, model=MODEL, engine=fake_choice(), resources=RESOURCES, preview=False)
+
+    assert (segment(pixels, MODEL, engine=fake_choice(), resources=RESOURCES) == tifffile.imread(output)).all()
+
+
+def test_an_existing_output_is_refused_with_who_made_it_and_stays(tmp_path: Path) -> None:
+    path, pixels = picture(tmp_path, (100, 100))
+    output = tmp_path / "a.ome.tif"
+    segment_file(path, output=output, model=MODEL, engine=fake_choice(), resources=RESOURCES)
+    before = output.read_bytes()
+    with pytest.raises(OutputError, match="made by model fake"):
+        segment_file(path, output=output, model=MODEL, engine=fake_choice(), resources=RESOURCES)
+    assert output.read_bytes() == before
+
+    segment_file(path, output=output, model=MODEL, engine=fake_choice(), resources=RESOURCES, overwrite=True)
+    assert (tifffile.imread(output) == pixels % 5).all()
+
+
+def test_the_image_itself_is_never_the_output(tmp_path: Path) -> None:
+    path, _ = picture(tmp_path, (100, 100))
+    with pytest.raises(UsageError, match="is the image itself"):
+        segment_file(path, output=path, model=MODEL, engine=fake_choice(), resources=RESOURCES, overwrite=True)
+
+
+@pytest.mark.parametrize("shape", [(100, 100, 3), (100, 100, 4)])
+def test_channels_that_do_not_fit_are_refused_with_the_option_that_resolves_it(
+    tmp_path: Path, shape: tuple[int, int, int]
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    path = tmp_path / "colour.tif"
+    tifffile.imwrite(path, pixels, photometric="rgb")
+    output = tmp_path / "a.ome.tif"
+    with pytest.raises(DataError, match="--channels 1 takes"):
+        segment_file(path, output=output, model=MODEL, engine=fake_choice(), resources=RESOURCES)
+    segment_file(path, output=output, model=MODEL, engine=fake_choice(), resources=RESOURCES, channels=(1,))
+
+    assert (tifffile.imread(output) == pixels[..., 1] % 5).all()
+
+
+def test_sixteen_bits_for_an_eight_bit_model_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "deep.tif"
+    tifffile.imwrite(path, np.zeros((50, 50), np.uint16))
+    with pytest.raises(DataError, match="uint16 pixels"):
+        segment_file(path, output=tmp_path / "a.tif", model=MODEL, engine=fake_choice(), resources=RESOURCES)
+
+
+class NotANumber(FakeEngine):
+    """Gives no label for one pixel."""
+
+    def result(self, slot: int) -> Result:
+        labels = super().result(slot).labels
+        labels[0, 5, 5] = 255
+        return Result(labels=labels, probabilities=None)
+
+
+class Failing(FakeEngine):
+    """Fails at the first tile."""
+
+    def result(self, slot: int) -> Result:
+        raise ResourceError("seeded")
+
+
+@pytest.mark.parametrize("kind", [NotANumber, Failing])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_failed_run_leaves_what_was_there_and_nothing_else(
+    tmp_path: Path, kind: type[FakeEngine], overwrite: bool
+) -> None:
+    path, _ = picture(tmp_path, (600, 600))
+    output = tmp_path / "a.ome.tif"
+    if overwrite:
+        output.write_bytes(b"the old one")
+    with pytest.raises(UnetctlError):
+        segment_file(
+            path, output=output, model=MODEL, engine=broken_choice(kind), resources=RESOURCES, overwrite=overwrite
+        )
+
+    assert output.exists() == overwrite
+    assert not overwrite or output.read_bytes() == b"the old one"
+    assert {one.name for one in tmp_path.iterdir()} <= {"slide.tif", "a.ome.tif"}
+
+
+def test_a_plan_reads_the_header_only_and_says_what_a_run_would_take(tmp_path: Path) -> None:
+    path, _ = picture(tmp_path, (1300, 1100))
+    plan = plan_file(path, model=MODEL, engine=fake_choice(), resources=RESOURCES)
+    report = segment_file(path, output=tmp_path / "a.ome.tif", model=MODEL, engine=fake_choice(), resources=RESOURCES)
+
+    assert plan.tiles == report.tiles
+    assert plan.read_shapes == report.read_shapes
+    assert plan.expected_memory_bytes <= RESOURCES.max_memory_bytes
+    assert plan.computed_over_kept > 1
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.fakes import FakeEngine, fake_choice, fake_model
+from tests.runtime.test_segmentation import MODEL, RESOURCES, broken_choice
+from unetctl.runtime.segmentation import segment_file
+
+class Killing(FakeEngine):
+    def result(self, slot):
+        if slot == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().result(slot)
+
+segment_file(Path(sys.argv[1]), output=Path(sys.argv[2]), model=MODEL, engine=broken_choice(Killing),
+             resources=RESOURCES, overwrite=True)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="NOT RUN: SIGKILL is POSIX")
+def test_a_killed_run_leaves_the_old_output_and_the_next_run_starts_anew(tmp_path: Path) -> None:
+    path, pixels = picture(tmp_path, (1200, 5000))
+    output = tmp_path / "a.ome.tif"
+    output.write_bytes(b"the old one")
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(path), str(output)], cwd=ROOT, check=False)
+
+    assert killed.returncode == -signal.SIGKILL
+    assert output.read_bytes() == b"the old one"
+    assert (tmp_path / ".a.ome.tif.run" / "chunks.bin").exists()
+    segment_file(path, output=output, model=MODEL, engine=fake_choice(), resources=RESOURCES, overwrite=True)
+    assert (tifffile.imread(output) == pixels % 5).all()
+    assert not (tmp_path / ".a.ome.tif.run").exists()
+
+
+PEAK = """
+import sys, tempfile
+from pathlib import Path
+from tests.fakes import fake_choice, fake_model
+from tests.runtime.virtual import VirtualSource
+from unetctl.runtime.run import Resources, prepare
+from unetctl.runtime.segmentation import segment_run
+
+side = int(sys.argv[1])
+resources = Resources(max_memory_bytes=int(sys.argv[2]), threads=1)
+run = prepare(VirtualSource(side, side), fake_model(classes=5), fake_choice(bytes_a_pixel=4), resources)
+with tempfile.TemporaryDirectory() as folder:
+    print(segment_run(run, Path(folder) / "a.ome.tif").peak_memory_bytes)
+"""
+
+
+def peak_bytes(side: int, budget: int) -> int:
+    """Segment a virtual image of `side` x `side` in a process of its own and return its peak memory."""
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, str(side), str(budget)], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="NOT RUN: the peak is not known there")
+def test_memory_does_not_grow_with_the_image() -> None:
+    budget = 256 * MIB
+    small, large = peak_bytes(4096, budget), peak_bytes(24576, budget)  # 0.6 gigapixels
+
+    assert large < small + 16 * MIB
+    assert max(small, large) < budget
