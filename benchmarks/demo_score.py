@@ -95,13 +95,12 @@ def draw(slide: Path, truth: Path, result: Path, picture: Path) -> None:
     from matplotlib.patches import Patch, Rectangle
 
     step = PREVIEW_STEP
-    small = [(image[::step, ::step], found[::step, ::step]) for image, found in bands(slide, result)]
-    overview = coloured(*(np.concatenate(parts) for parts in zip(*small, strict=True)))
+    overview = np.concatenate([shrunk(coloured(image, found), step) for image, found in bands(slide, result)])
     image, known, found = (read(path, CROP) for path in (slide, truth, result))
     wrong = np.stack([image] * 3, axis=-1) // 2 + 60
     wrong[known != found] = (230, 60, 60)
-    figure = plt.figure(figsize=(15.2, 7.9), facecolor="white")
-    grid = figure.add_gridspec(2, 4, left=0.01, right=0.99, top=0.93, bottom=0.055, wspace=0.03, hspace=0.12)
+    figure = plt.figure(figsize=(14.6, 7.9), facecolor="white")
+    grid = figure.add_gridspec(2, 4, left=0.01, right=0.99, top=0.955, bottom=0.05, wspace=0.02, hspace=0.08)
     whole = figure.add_subplot(grid[:, :2])
     whole.imshow(overview, interpolation="antialiased")
     corner = CROP.x0 / step, CROP.y0 / step
@@ -125,6 +124,13 @@ def draw(slide: Path, truth: Path, result: Path, picture: Path) -> None:
     figure.legend(handles=keys, loc="lower center", ncols=len(keys), frameon=False, fontsize=12)
     figure.savefig(picture, dpi=100)
     plt.close(figure)
+
+
+def shrunk(pixels: Bytes, step: int) -> Bytes:
+    """Return the means of `step` x `step` blocks of colour pixels `[h, w, 3]`; sides are multiples of `step`."""
+    height, width, _ = pixels.shape
+    blocks = pixels.reshape(height // step, step, width // step, step, 3)
+    return blocks.mean(axis=(1, 3), dtype=np.float32).astype(np.uint8)
 
 
 def coloured(image: Bytes, labels: Bytes, strength: float = 0.45) -> Bytes:

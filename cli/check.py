@@ -10,7 +10,7 @@ import typer
 
 from unetctl.cli import output
 from unetctl.cli.models import runnable_everywhere
-from unetctl.cli.wording import counted, path_text
+from unetctl.cli.wording import path_text
 from unetctl.runtime.errors import CheckFailedError, UnavailableError
 
 
@@ -35,14 +35,14 @@ def check(
         listed = [{**asdict(one), "passed": one.passed} for one in rows]
         output.result_json({"path": str(model), "passed": not failed, "engines": listed, "absent": dict(absent)})
     else:
-        output.heading(f"{path_text(model)}: {counted(len(read.golden), 'golden tile')}")
+        output.heading(f"{path_text(model)}: its golden tiles, as this machine computes them")
         output.table(
-            ("engine", "pixels", "other labels", "beyond rounding", "not a number", ""),
+            ("engine", "tiles", "other labels", "beyond rounding", "not a number", "result"),
             [
                 (
                     one.engine,
-                    f"{one.agreement.pixels:,}",
-                    f"{one.agreement.flips:,}",
+                    str(one.tiles),
+                    f"{one.agreement.flips:,} of {one.agreement.pixels:,}",
                     f"{one.agreement.flips_beyond:,}",
                     f"{one.agreement.invalid:,}",
                     "passed" if one.passed else "FAILED",

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from unetctl.cli import output
+from unetctl.cli.described import Rows, record_rows, result_rows, spec_rows
 from unetctl.cli.models import is_checkpoint
-from unetctl.cli.wording import bytes_text, command_text, counted, path_text, safe_text, size_text, time_text
+from unetctl.cli.wording import bytes_text, command_text, counted, path_text, safe_text, size_text
 
 if TYPE_CHECKING:
     from unetctl.runtime.image import ImageInfo
-    from unetctl.runtime.spec import ModelSpec
 
-Rows = list[tuple[str, str]]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a file is."""
+
+    kind: str
+    """`checkpoint`, `model`, `result` or `image`"""
+    title: str
+    facts: dict[str, Any]
+    """Plain values for `--json`."""
+    rows: Rows
+    """The same for people, the most important of it."""
+    command: str = ""
+    """What makes the file again."""
+    then: tuple[str | Path, ...] = field(default=())
+    """What to do with it."""
 
 
 def inspect(
@@ -29,20 +43,20 @@ def inspect(
 ) -> None:
     """Say what a file is, and how to make it again."""
     if is_checkpoint(file):
-        facts, rows = _checkpoint(file)
+        found = _checkpoint(file)
     elif _is_model(file):
-        facts, rows = _model(file)
+        found = _model(file)
     else:
-        facts, rows = _image(file)
+        found = _image(file)
     if as_json:
-        output.result_json({"path": str(file), **facts})
+        output.result_json({"path": str(file), "kind": found.kind, "command": found.command, **found.facts})
         return
-    output.heading(f"{path_text(file)}: {facts['title']}")
-    output.pairs([*rows, ("size", bytes_text(file.stat().st_size))])
-    if facts["command"]:
-        output.result(f"made by: {safe_text(facts['command'])}")
-    if facts["next"]:
-        output.next_command(*facts["next"])
+    output.heading(f"{path_text(file)}: {found.title}, {bytes_text(file.stat().st_size)}")
+    output.pairs(found.rows)
+    if found.command:
+        output.result(f"made by: {safe_text(found.command)}")
+    if found.then:
+        output.next_command(*found.then)
 
 
 def _is_model(file: Path) -> bool:
@@ -51,74 +65,78 @@ def _is_model(file: Path) -> bool:
         return file.suffix.lower() == ".onnx" or opened.read(1) == b"\x08"
 
 
-def _checkpoint(file: Path) -> tuple[dict[str, Any], Rows]:
+def _checkpoint(file: Path) -> Found:
     from unetctl.trainer.checkpoint import read_spec
 
     spec = read_spec(file)
-    facts = {
-        "kind": "checkpoint",
-        "title": "a checkpoint",
-        "spec": json.loads(spec.to_json()),
-        "command": str(spec.training.get("command", "")),
-        "next": ("unetctl", "export", "--model", file),
-    }
-    return facts, _spec_rows(spec)
+    rows = spec_rows(spec)
+    settings = file.with_name("config.toml")
+    if settings.exists():
+        rows.append(("settings", path_text(settings)))
+    command = ["unetctl", "train"]
+    for key in ("steps", "seed"):
+        command += [f"--{key}", str(spec.training[key])] if key in spec.training else []
+    return Found(
+        kind="checkpoint",
+        title="a checkpoint",
+        facts={"spec": json.loads(spec.to_json())},
+        rows=rows,
+        command=command_text(*command),
+        then=("unetctl", "export", "--model", file),
+    )
 
 
-def _model(file: Path) -> tuple[dict[str, Any], Rows]:
+def _model(file: Path) -> Found:
     from unetctl.runtime.model import read_model
 
     model = read_model(file)
-    record = model.record
-    rows = [
-        *_spec_rows(model.spec),
-        ("exported", f"{time_text(record.created)}, {record.precision}, with {' and '.join(record.outputs)}"),
-        ("made with", ", ".join(f"{name} {one}" for name, one in sorted(record.versions.items()))),
-        ("compared", _flat(record.comparison)),
-        ("golden tiles", str(len(model.golden))),
-        ("sha256", model.sha256),
-    ]
     run = model.spec.training.get("run")
     command = ["unetctl", "export"]
     command += ["--model", f"runs/{run}/model.safetensors"] if run else []
-    command += ["--outputs", ",".join(record.outputs)] if record.outputs != ("labels",) else []
-    facts = {
-        "kind": "model",
-        "title": "a model",
-        "spec": json.loads(model.spec.to_json()),
-        "record": json.loads(record.to_json()),
-        "sha256": model.sha256,
-        "command": command_text(*command),
-        "next": ("unetctl", "check", file),
-    }
-    return facts, rows
+    command += ["--outputs", ",".join(model.record.outputs)] if model.record.outputs != ("labels",) else []
+    return Found(
+        kind="model",
+        title="a model",
+        facts={
+            "spec": json.loads(model.spec.to_json()),
+            "record": json.loads(model.record.to_json()),
+            "golden_tiles": len(model.golden),
+            "sha256": model.sha256,
+        },
+        rows=[
+            *spec_rows(model.spec),
+            *record_rows(model.record),
+            ("carries", counted(len(model.golden), "golden tile")),
+            ("sha256", model.sha256),
+        ],
+        command=command_text(*command),
+        then=("unetctl", "check", file),
+    )
 
 
-def _image(file: Path) -> tuple[dict[str, Any], Rows]:
+def _image(file: Path) -> Found:
     from unetctl.runtime.image import open_image
 
     source = open_image(file)
     info = source.info
     source.close()
-    facts: dict[str, Any] = {
-        "kind": "image",
-        "title": f"an image ({info.format})",
-        "image": {key: value for key, value in asdict(info).items() if key not in ("path", "made_by")},
-        "command": "",
-        "next": ("unetctl", "segment", file),
-    }
-    rows = _image_rows(info)
-    if info.made_by is not None:
-        made = _provenance(info.made_by)
-        facts |= {
-            "kind": "result",
-            "title": "a label image that unetctl made",
-            "result": made,
-            "command": str(made.get("command", "")),
-            "next": (),
-        }
-        rows += [(safe_text(str(key)), _flat(value)) for key, value in made.items() if key != "command"]
-    return facts, rows
+    facts = {"image": {key: value for key, value in asdict(info).items() if key not in ("path", "made_by")}}
+    if info.made_by is None:
+        return Found(
+            kind="image",
+            title=f"an image ({info.format})",
+            facts=facts,
+            rows=_image_rows(info),
+            then=("unetctl", "segment", file),
+        )
+    made = _provenance(info.made_by)
+    return Found(
+        kind="result",
+        title="a label image that unetctl made",
+        facts={**facts, "result": made},
+        rows=[*_image_rows(info), *result_rows(made)],
+        command=str(made.get("command", "")),
+    )
 
 
 def _image_rows(info: ImageInfo) -> Rows:
@@ -126,26 +144,10 @@ def _image_rows(info: ImageInfo) -> Rows:
     names = ", ".join(safe_text(one) for one in info.channel_names)
     return [
         ("pixels", size_text((info.height, info.width))),
-        ("planes", f"{counted(info.planes, 'plane')} ({planes})" if planes else ""),
+        ("planes", f"{info.planes:,} ({planes})" if planes else ""),
         ("channels", f"{info.channels} ({names}), {info.dtype}"),
         ("pixel size", f"{info.pixel_size_um:g} µm" if info.pixel_size_um else ""),
         ("stored in", f"pieces of {size_text(info.chunk_yx)}" if info.chunk_bytes else ""),
-    ]
-
-
-def _spec_rows(spec: ModelSpec) -> Rows:
-    by = "constants of its training pixels" if spec.normalisation.scope == "model" else "each plane's mean and spread"
-    classes = (f"{index} {one.name}" for index, one in enumerate(spec.classes))
-    return [
-        ("name", safe_text(spec.name)),
-        ("network", f"U-Net of 2015, depth {spec.depth}, {spec.base_channels} channels at the first level"),
-        ("takes", f"{counted(len(spec.channels), 'channel')} ({', '.join(spec.channels)}), {spec.pixel_type}"),
-        ("normalises", f"by {by}"),
-        ("gives", safe_text(", ".join(classes))),
-        ("pixel size", f"{spec.pixel_size_um:g} µm" if spec.pixel_size_um else ""),
-        ("trained", time_text(spec.created)),
-        *((safe_text(str(key)), _flat(value)) for key, value in spec.training.items() if key != "command"),
-        ("weights", spec.weights_sha256),
     ]
 
 
@@ -156,12 +158,3 @@ def _provenance(text: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _flat(value: Any) -> str:
-    """Return plain JSON values in one line for people."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_flat(one)}" for key, one in value.items())
-    if isinstance(value, list | tuple):
-        return " ".join(_flat(one) for one in value)
-    return safe_text(f"{value:.4g}" if isinstance(value, float) else str(value))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,8 @@ from unetctl.cli.wording import command_text
 from unetctl.runtime.errors import UnetctlError
 
 BOLD, RED, DIM = "1", "1;31", "2"
+_LABEL = re.compile(r"  (cause|saved|try): ")
+_NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?( %)?|-|")
 
 
 def prepare_streams() -> None:
@@ -59,10 +62,8 @@ def pairs(rows: Iterable[tuple[str, str]], *, indent: int = 2) -> None:
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, indent: int = 2) -> None:
     """Print columns under their names; columns of numbers stand to the right."""
     cells = [list(row) for row in rows]
-    widths = [max(len(row[i]) for row in [list(headers), *cells]) for i in range(len(headers))]
-    right = [
-        bool(cells) and all(row[i][:1].isdigit() or row[i] in ("-", "") for row in cells) for i in range(len(headers))
-    ]
+    widths = [max(len(row[column]) for row in [list(headers), *cells]) for column in range(len(headers))]
+    right = [all(_NUMBER.fullmatch(row[column]) for row in cells) for column in range(len(headers))]
 
     def line(row: Sequence[str]) -> str:
         fields = (f"{cell:>{w}}" if r else f"{cell:<{w}}" for cell, w, r in zip(row, widths, right, strict=True))
@@ -75,7 +76,8 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, indent: int 
 
 def notice(text: str) -> None:
     """Say something that is not the result."""
-    _write(sys.stderr, text)
+    for line in _folded(text, "  "):
+        _write(sys.stderr, line)
 
 
 def next_command(*words: str | Path, then: Sequence[str | Path] = ()) -> None:
@@ -89,26 +91,25 @@ def show_error(error: UnetctlError, *, as_json: bool) -> None:
     """Print an error for a person, or as one JSON object for a script."""
     if as_json:
         parts = {"what": error.what, "cause": error.cause, "saved": error.saved, "hint": error.hint}
-        _write(sys.stderr, json.dumps({"code": int(exit_code(error)), **parts}))
+        _write(sys.stderr, _error_json(exit_code(error), **parts))
         return
     first, *more = str(error).splitlines()
-    _write(sys.stderr, f"{_styled('error:', RED, sys.stderr)} {first}")
-    for line in more:
+    head, *rest = _folded(f"error: {first}", "       ")
+    _write(sys.stderr, head.replace("error:", _styled("error:", RED, sys.stderr), 1))
+    for line in (*rest, *(part for one in more for part in _folded(one, " " * (9 if _LABEL.match(one) else 6)))):
         _write(sys.stderr, line)
 
 
 def show_bug(error: BaseException, report: Path | None, *, as_json: bool) -> None:
-    """Say that unetctl itself failed, in one line of what happened and one of what to do; the rest is in the report."""
-    what = f"unetctl failed in a way that it should not: {str(error).splitlines()[0] if str(error) else 'no message'}"
-    hint = "type the command again with --debug to see where"
-    if report is not None:
-        hint = f"please send the report {report} with what you did"
+    """Say that unetctl itself failed, and what to do; the rest is in the report."""
+    message = next(iter(str(error).splitlines()), "")
+    what = f"unetctl failed in a way that it should not{f': {message}' if message else ''}"
+    hint = f"please send the report {report}" if report else "type the command again with --debug to see where"
     if as_json:
-        _write(
-            sys.stderr, json.dumps({"code": int(ExitCode.BUG), "what": what, "cause": "", "saved": "", "hint": hint})
-        )
+        _write(sys.stderr, _error_json(ExitCode.BUG, what=what, hint=hint))
     else:
-        _write(sys.stderr, f"{_styled('error:', RED, sys.stderr)} {what}\n  try:   {hint}")
+        for line in (*_folded(f"error: {what}", "       "), *_folded(f"  try:   {hint}", " " * 9)):
+            _write(sys.stderr, line)
 
 
 def columns() -> int:
@@ -121,8 +122,30 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
+def _error_json(code: ExitCode, *, what: str, cause: str = "", saved: str = "", hint: str = "") -> str:
+    return json.dumps({"code": int(code), "what": what, "cause": cause, "saved": saved, "hint": hint})
+
+
 def _wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, max(20, width), break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def _folded(text: str, indent: str) -> list[str]:
+    """Fold a line of standard error at the width of the terminal; a log gets it whole."""
+    if not is_terminal(sys.stderr):
+        return [text]
+    width = get_terminal_size((80, 24)).columns
+    own = text[: len(text) - len(text.lstrip())]
+    lines = textwrap.wrap(
+        text.strip(),
+        max(20, width - 1),
+        initial_indent=own,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    )
+    return lines or [""]
 
 
 def _styled(text: str, code: str, stream: TextIO | None) -> str:

@@ -18,9 +18,14 @@ LINE_EVERY_S = 10.0
 
 
 class Update(Protocol):
-    """What a command calls as often as it likes: how much of how much (0: nobody knows) is done, and a few words."""
+    """What a command calls as often as it likes.
 
-    def __call__(self, done: float, total: float, text: str = "", *, title: str = "") -> None: ...
+    `done` of `total` (0: nobody knows), a few words, the seconds that are left where they are known, and what is done.
+    """
+
+    def __call__(
+        self, done: float, total: float, text: str = "", *, left_s: float | None = None, title: str = ""
+    ) -> None: ...
 
 
 @contextmanager
@@ -35,27 +40,27 @@ def progress(title: str, *, quiet: bool = False) -> Iterator[Update]:
         yield _lines(title)
 
 
-def _nothing(done: float, total: float, text: str = "", *, title: str = "") -> None:
+def _nothing(done: float, total: float, text: str = "", *, left_s: float | None = None, title: str = "") -> None:
     """Show nothing."""
 
 
 @contextmanager
 def _bar(title: str) -> Iterator[Update]:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn
     from rich.text import Text
 
-    class TimeLeft(TimeRemainingColumn):
-        """The time left, and that it is that."""
+    class TimeLeft(ProgressColumn):
+        """Counts down between two updates too."""
 
         def render(self, task: Task) -> Text:
-            text = super().render(task).plain
-            return Text("" if task.finished or "-" in text else f"{text} left")
+            end: float | None = task.fields["end"]
+            return Text("" if end is None else f"{seconds_text(max(0.0, end - time.monotonic()))} left")
 
     shown = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None, complete_style="cyan", finished_style="cyan", pulse_style="cyan"),
-        TaskProgressColumn(style="default"),
+        TaskProgressColumn("{task.percentage:.0f} %", text_format_no_percentage=""),
         TextColumn("{task.fields[text]}", markup=False),
         TimeLeft(),
         console=Console(stderr=True, highlight=False),
@@ -63,36 +68,28 @@ def _bar(title: str) -> Iterator[Update]:
         refresh_per_second=5,
         expand=True,
         redirect_stdout=False,  # results are not for the terminal alone
-        speed_estimate_period=120.0,
     )
     with shown:
-        task = shown.add_task(title, total=None, text="")
-        current = title
+        task = shown.add_task(title, total=None, text="", end=None)
 
-        def update(done: float, total: float, text: str = "", *, title: str = "") -> None:
-            nonlocal current
-            if title and title != current:  # another phase has another speed
-                current = title
-                shown.reset(task, description=title, total=total or None)
-            shown.update(task, completed=done, total=total or None, text=text)
+        def update(
+            done: float, total: float, text: str = "", *, left_s: float | None = None, title: str = title
+        ) -> None:
+            end = None if left_s is None else time.monotonic() + left_s
+            shown.update(task, description=title, completed=done, total=total or None, text=text, end=end)
 
         yield update
 
 
 def _lines(title: str) -> Update:
-    started = printed = time.monotonic()
-    current = title
+    printed = time.monotonic()
 
-    def update(done: float, total: float, text: str = "", *, title: str = "") -> None:
-        nonlocal started, printed, current
-        now = time.monotonic()
-        if title and title != current:
-            current, started = title, now
-        if now - printed < LINE_EVERY_S:
-            return
-        printed = now
-        share = done / total if total else 0.0
-        left = f"{seconds_text((now - started) * (1 - share) / share)} left" if share > 0 else ""
-        output.notice("  ".join(part for part in (current, percent_text(share) if total else "", text, left) if part))
+    def update(done: float, total: float, text: str = "", *, left_s: float | None = None, title: str = title) -> None:
+        nonlocal printed
+        if time.monotonic() - printed >= LINE_EVERY_S:
+            printed = time.monotonic()
+            share = percent_text(done / total) if total else ""
+            left = "" if left_s is None else f"{seconds_text(left_s)} left"
+            output.notice("  ".join(part for part in (title, share, text, left) if part))
 
     return update

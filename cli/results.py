@@ -10,6 +10,7 @@ from unetctl.cli.wording import command_text, path_text
 from unetctl.runtime.errors import UnetctlError, UsageError
 
 RESULT_SUFFIX = ".labels.ome.tif"
+PREVIEW_SUFFIX = ".labels.png"
 _OME_SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.btf")
 
 
@@ -30,9 +31,15 @@ def result_path(image: Path) -> Path:
 
 
 def is_own_result(image: Path) -> bool:
-    """Tell whether a file is a label image that unetctl made; one that cannot be opened is none."""
+    """Tell whether a file is a label image that unetctl made, or the preview beside one.
+
+    A file that cannot be opened is none: what is wrong with it is said where it is segmented.
+    """
     from unetctl.runtime.image import open_image
 
+    if image.name.endswith(PREVIEW_SUFFIX):
+        beside = image.with_name(image.name.removesuffix(PREVIEW_SUFFIX) + RESULT_SUFFIX)
+        return beside.is_file() and is_own_result(beside)
     try:
         source = open_image(image)
     except UnetctlError:
@@ -45,7 +52,7 @@ def refuse_own_result(image: Path) -> None:
     """Raise `UsageError` if the image is a result."""
     if is_own_result(image):
         raise UsageError(
-            f"{path_text(image)} is a label image that unetctl made, and no image to segment",
+            f"{path_text(image)} is a result of unetctl, and no image to segment",
             hint=command_text("unetctl", "inspect", image),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -81,6 +81,10 @@ def segment(
             f"--output names one file, and {len(paths)} images are given",
             hint="leave it out: each result goes beside its image",
         )
+    for image in paths:
+        if image.is_dir():
+            hint = f"name the images in it, as {path_text(image / '*.tif')}"
+            raise UsageError(f"{path_text(image)} is a folder", hint=hint)
     for option, value, lowest in (("--threads", threads, 1), ("--series", series, 0), ("--level", level, 0)):
         check_count(value, lowest, option=option)
     settings = Settings(
@@ -143,9 +147,9 @@ def _segment_all(
         if settings.quiet:
             output.result(str(report.output))
         elif not settings.as_json:
-            segment_report.show(report)
+            (segment_report.show if len(paths) == 1 else segment_report.show_briefly)(report)
     if settings.as_json:
-        values = [segment_report.as_json(one) for one in reports]
+        values = [{"model": str(runnable.model.path), **asdict(one)} for one in reports]
         output.result_json(values[0] if len(paths) == 1 else values)
     elif len(paths) > 1 and not settings.quiet:
         failed = f", {len(failures)} failed" if failures else ""
@@ -161,11 +165,16 @@ def _segment_one(
 ) -> SegmentReport:
     from unetctl.runtime.segmentation import segment_file
 
-    with progress(path_text(image), quiet=settings.quiet or settings.as_json) as update:
+    with progress(path_text(image.name), quiet=settings.quiet or settings.as_json) as update:
 
         def on_progress(now: SegmentProgress) -> None:
-            speed = f"{now.done_px / now.seconds / 1e6:.2f} Mpx/s" if now.phase == "tiles" and now.seconds > 0 else ""
-            update(now.done_px, now.total_px, speed, title=PHASES[now.phase])
+            title = f"{path_text(image.name)}: {PHASES[now.phase]}"
+            if now.phase in ("statistics", "tiles") and now.done_px and now.seconds:
+                speed = now.done_px / now.seconds
+                left_s = (now.total_px - now.done_px) / speed
+                update(now.done_px, now.total_px, f"{speed / 1e6:.2f} Mpx/s", left_s=left_s, title=title)
+            else:
+                update(0, 0, title=title)
 
         return segment_file(
             image,
@@ -184,9 +193,12 @@ def _segment_one(
 
 
 def _plan_all(paths: Sequence[Path], runnable: RunnableModel, resources: Resources, settings: Settings) -> None:
+    """Show what each run would do. The time is that of the network, the slowest stage."""
+    from unetctl.runtime.expected import multiply_adds_per_second
     from unetctl.runtime.segmentation import plan_file
 
     values: list[dict[str, Any]] = []
+    speed = 0.0
     for image in paths:
         refuse_own_result(image)
         report = plan_file(
@@ -198,9 +210,11 @@ def _plan_all(paths: Sequence[Path], runnable: RunnableModel, resources: Resourc
             level=settings.view.level,
             channels=settings.view.channels,
         )
+        speed = speed or multiply_adds_per_second(runnable.model, runnable.choice, resources.threads)
+        seconds = report.multiply_adds / speed
         if settings.as_json:
-            values.append(segment_report.as_json(report))
+            values.append({**asdict(report), "expected_seconds": seconds})
         else:
-            segment_report.show_plan(report)
+            segment_report.show_plan(report, seconds)
     if settings.as_json:
         output.result_json(values[0] if len(paths) == 1 else values)

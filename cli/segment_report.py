@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from unetctl.cli import output
 from unetctl.cli.wording import (
     bytes_text,
+    count_text,
     counted,
     path_text,
     percent_text,
@@ -23,45 +23,46 @@ if TYPE_CHECKING:
 
 def show(report: SegmentReport) -> None:
     """Print what was made, how fast, in how much memory, and where the time went."""
-    height, width = report.image_yx
-    pixels = report.planes * height * width
-    seconds = report.seconds["total"] - report.seconds["start"]
     output.heading(path_text(report.output))
     output.pairs(
         [
             ("image", _image_text(report)),
             ("tiles", _tiles_text(report)),
-            ("speed", f"{report.mpx_per_second:.2f} Mpx/s: {pixels_text(pixels)} in {seconds_text(seconds)}"),
-            ("memory", f"{bytes_text(report.peak_memory_bytes)} at its peak, of {bytes_text(report.max_memory_bytes)}"),
-            ("time", _time_text(report)),
-            ("classes", _classes_text(report, pixels)),
+            ("speed", _speed_text(report)),
+            ("memory", f"{_memory_text(report)} at its peak, of {bytes_text(report.max_memory_bytes)} allowed"),
+            ("time", _phases_text(report)),
+            ("stages", _stages_text(report)),
+            ("classes", _classes_text(report)),
             ("preview", path_text(report.preview) if report.preview else ""),
         ]
     )
-    for one in report.notices:
-        output.notice(f"notice: {one}")
+    _show_notices(report)
 
 
-def show_plan(report: PlanReport) -> None:
-    """Print what a run would do and what it would take."""
+def show_briefly(report: SegmentReport) -> None:
+    """Print one line for one of many images."""
+    output.result(f"{path_text(report.output)}  {_speed_text(report)}, {_memory_text(report)}")
+    _show_notices(report)
+
+
+def show_plan(report: PlanReport, seconds: float) -> None:
+    """Print what a run would do and what it would take, `seconds` among it."""
     output.heading(f"{path_text(report.image)}: a plan, nothing was run")
-    memory = f"{bytes_text(report.expected_memory_bytes)} at its peak, of {bytes_text(report.max_memory_bytes)}"
+    memory = f"{bytes_text(report.expected_memory_bytes)} at its peak, of {bytes_text(report.max_memory_bytes)} allowed"
     output.pairs(
         [
             ("image", _image_text(report)),
             ("tiles", _tiles_text(report)),
-            ("network", f"{report.multiply_adds / 1e12:,.3g} million million multiply-adds"),
-            ("waste", f"{report.waste:.3f} times the multiply-adds of the image as one tile"),
-            ("computed", f"{report.computed_over_kept:.3f} pixels go into the network for one that is kept"),
+            (
+                "network",
+                f"{count_text(report.multiply_adds)} multiply-adds, {report.waste:.3f} times those of one tile",
+            ),
+            ("computed", f"{report.computed_over_kept:.3f} pixels go into the network for each that is kept"),
             ("memory", memory),
             ("disk", f"about {bytes_text(report.expected_disk_bytes)} while it runs"),
+            ("time", f"about {seconds_text(seconds)}, from the speed of a golden tile on this machine"),
         ]
     )
-
-
-def as_json(report: SegmentReport | PlanReport) -> dict[str, Any]:
-    """Return a report as plain JSON values: its fields, under their names."""
-    return asdict(report)
 
 
 def _image_text(report: SegmentReport | PlanReport) -> str:
@@ -71,15 +72,43 @@ def _image_text(report: SegmentReport | PlanReport) -> str:
 
 def _tiles_text(report: SegmentReport | PlanReport) -> str:
     largest = size_text(report.read_shapes[0])
-    return f"{report.tiles:,} of up to {largest}, {counted(len(report.read_shapes), 'shape')}"
+    if len(report.read_shapes) == 1:
+        return f"{report.tiles:,} of {largest}"
+    return f"{report.tiles:,} of up to {largest}, in {len(report.read_shapes)} shapes"
 
 
-def _time_text(report: SegmentReport) -> str:
-    """Say where the time went: the parts of the wall time one after the other, and how busy the network was."""
+def _speed_text(report: SegmentReport) -> str:
+    seconds = report.seconds["total"] - report.seconds["start"]
+    return f"{pixels_text(_pixels(report))} in {seconds_text(seconds)}, {report.mpx_per_second:.2f} Mpx/s"
+
+
+def _memory_text(report: SegmentReport) -> str:
+    return bytes_text(report.peak_memory_bytes) if report.peak_memory_bytes else "unknown memory"
+
+
+def _phases_text(report: SegmentReport) -> str:
+    """Say how the time was spent, one phase after the other."""
     names = {"start": "to start", "statistics": "to measure the image", "tiles": "for the tiles", "finish": "to finish"}
-    parts = [f"{seconds_text(report.seconds[key])} {text}" for key, text in names.items() if report.seconds.get(key)]
-    return f"{', '.join(parts)}; the network was at work for {percent_text(report.engine_share)}"
+    spent = ((seconds_text(report.seconds[key]), text) for key, text in names.items())
+    return ", ".join(f"{seconds} {text}" for seconds, text in spent if seconds != "0 s")
 
 
-def _classes_text(report: SegmentReport, pixels: int) -> str:
-    return ", ".join(f"{safe_text(name)} {percent_text(count / pixels)}" for name, count in report.class_pixels.items())
+def _stages_text(report: SegmentReport) -> str:
+    """Say how busy each stage was while the tiles went through, side by side."""
+    names = ("read", "network", "write")
+    worked = ", ".join(f"{name} {seconds_text(report.seconds[name])}" for name in names)
+    return f"{worked}; the network waited {seconds_text(report.seconds['network_waited'])}"
+
+
+def _classes_text(report: SegmentReport) -> str:
+    shares = ((name, count / _pixels(report)) for name, count in report.class_pixels.items())
+    return ", ".join(f"{safe_text(name)} {percent_text(share)}" for name, share in shares)
+
+
+def _show_notices(report: SegmentReport) -> None:
+    for one in report.notices:
+        output.notice(f"notice: {one}")
+
+
+def _pixels(report: SegmentReport) -> int:
+    return report.planes * report.image_yx[0] * report.image_yx[1]

@@ -13,7 +13,7 @@ from unetctl.cli import output
 from unetctl.cli.extras import needs_extra
 from unetctl.cli.progress import progress
 from unetctl.cli.project import load_project
-from unetctl.cli.wording import command_text, path_text, safe_text, seconds_text
+from unetctl.cli.wording import path_text, safe_text, seconds_text
 
 if TYPE_CHECKING:
     from unetctl.trainer.config import Config
@@ -55,7 +55,7 @@ def train(
 
         def on_progress(now: Progress) -> None:
             last[:] = [now]
-            update(now.step, now.steps, _beside_the_bar(now), title="training")
+            update(now.step, now.steps, _beside_the_bar(now), left_s=now.seconds_left, title="training")
 
         def on_notice(text: str) -> None:
             if not quiet:
@@ -65,13 +65,21 @@ def train(
             result = train_network(config, run=run, resume=resume, on_progress=on_progress, on_notice=on_notice)
         except KeyboardInterrupt:
             if last and last[-1].validation is not None:  # what --resume needs was saved
-                words = ("unetctl", "train", "--resume", *(("--run", run) if run else ()))
-                output.notice(f"what the last validation saved is kept; continue with: {command_text(*words)}")
+                given = {"--config": config_file, "--data": data, "--run": run, "--steps": steps, "--seed": seed}
+                words = [
+                    word for option, value in given.items() if value is not None for word in (option, _word(value))
+                ]
+                output.notice("what the last validation saved is kept; to continue:")
+                output.next_command("unetctl", "train", "--resume", *words)
             raise
     if quiet:
         output.result(str(result.model))
     else:
         _show(result)
+
+
+def _word(value: Path | str | int) -> Path | str:
+    return str(value) if isinstance(value, int) else value
 
 
 def _beside_the_bar(now: Progress) -> str:

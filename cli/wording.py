@@ -19,6 +19,11 @@ def pixels_text(count: float) -> str:
     return _scaled(count, ("px", "kpx", "Mpx", "Gpx"), 1000)
 
 
+def count_text(count: float) -> str:
+    """Return a large number, as `1.71 G`."""
+    return _scaled(count, ("", "k", "M", "G", "T", "P", "E"), 1000).strip()
+
+
 def seconds_text(seconds: float) -> str:
     """Return a length of time, as `0.42 s`, `17 s`, `3 min 5 s` or `2 h 10 min`."""
     if seconds < 10:

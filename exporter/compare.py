@@ -70,10 +70,12 @@ class ComparisonRow:
 
 def real_tiles(checkpoint: Checkpoint, images: Sequence[NDArray[Any]]) -> tuple[GoldenTile, ...]:
     """Cut the middle out of at most `MAX_IMAGES` of the images `[C, H, W]` and run PyTorch on it."""
+    if not images:
+        return ()
     spec = checkpoint.spec
     chosen = [images[index] for index in sorted({round(at) for at in np.linspace(0, len(images) - 1, MAX_IMAGES)})]
     tiles = []
-    for image in chosen if len(images) else []:
+    for image in chosen:
         shift, scale = spec.normalisation.shift, spec.normalisation.scale
         if spec.normalisation.scope is Scope.IMAGE:
             statistics = array_statistics(image)

@@ -142,9 +142,8 @@ def open_session(path: Path, *, threads: int) -> Any:
     options.log_severity_level = 4  # what goes wrong is raised, and said once
     options.enable_mem_pattern = False  # with free sizes it adds a second arena: a quarter more memory, no speed
     provider = _provider(onnxruntime)
-    settings = {"arena_extend_strategy": "kSameAsRequested"}
     with translated(str(path)):
-        session = onnxruntime.InferenceSession(path, options, providers=[(provider, settings)])
+        session = onnxruntime.InferenceSession(path, options, providers=[provider])
     if provider not in session.get_providers():
         raise UnavailableError(
             f"ONNX Runtime could not start {provider}",

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from unetctl.runtime.errors import DataError
-
 END_OF_IMAGE = b"\xff\xd9"
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE_MARKERS = frozenset((0x01, 0xD8, *range(0xD0, 0xD8)))
@@ -26,14 +24,14 @@ class JpegFrame:
 
 
 def read_jpeg_frame(data: bytes) -> JpegFrame:
-    """Return the frame header of a whole stream, whose end must be there. Raises `DataError` without naming a file."""
+    """Return the frame header of a whole stream, whose end must be there. Raises `ValueError`."""
     frame: JpegFrame | None = None
     position = 2
     if data[:2] != b"\xff\xd8":
-        raise DataError("JPEG data does not start as JPEG data must")
+        raise ValueError("JPEG data does not start as JPEG data must")
     while True:
         if position + 4 > len(data) or data[position] != 0xFF:
-            raise DataError("the header of the JPEG data is damaged or incomplete")
+            raise ValueError("the header of the JPEG data is damaged or incomplete")
         marker = data[position + 1]
         if marker == 0xFF:  # padding
             position += 1
@@ -48,15 +46,15 @@ def read_jpeg_frame(data: bytes) -> JpegFrame:
         if marker == 0xDA:  # start of scan: entropy-coded data follow, in which no end marker can occur by chance
             break
     if frame is None:
-        raise DataError("the JPEG data have no frame header")
+        raise ValueError("the JPEG data have no frame header")
     if data.rfind(END_OF_IMAGE, position) < 0:
-        raise DataError(f"JPEG data end after {len(data):,} bytes without an end marker")
+        raise ValueError(f"JPEG data end after {len(data):,} bytes without an end marker")
     return frame
 
 
 def _parse_frame(segment: bytes) -> JpegFrame:
     if len(segment) < 6:
-        raise DataError("the frame header of the JPEG data is damaged")
+        raise ValueError("the frame header of the JPEG data is damaged")
     return JpegFrame(
         precision=segment[0],
         height=int.from_bytes(segment[1:3], "big"),

@@ -30,7 +30,8 @@ class RandomAccessFile:
         if not stat.S_ISREG(mode):
             kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
             raise MissingInputError(f"{path}: this is {kind}, not a file", hint="name an image file")
-        self._lock = threading.Lock()
+        self.position = threading.Lock()
+        """Held by whoever moves the position of `stream`."""
         status = os.fstat(self.stream.fileno())
         self.size, self._modified = status.st_size, status.st_mtime_ns
 
@@ -57,7 +58,7 @@ class RandomAccessFile:
 
     def _read_at(self, offset: int, size: int) -> bytes:
         if not hasattr(os, "pread"):  # Windows
-            with self._lock:
+            with self.position:
                 self.stream.seek(offset)
                 return self.stream.read(size)
         data = os.pread(self.stream.fileno(), size, offset)

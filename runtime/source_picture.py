@@ -24,8 +24,8 @@ from unetctl.runtime.random_access import RandomAccessFile, translated
 PNG_SIGNATURE, JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 MAX_PICTURE_BYTES = 1 << 30
-MAX_RATIO = 1100
-"""PNG's deflate reaches 1032:1, and JPEG spends at least a bit on every 8 x 8 block of a component."""
+MAX_RATIO = 1500
+"""PNG's deflate reaches 1032:1, and JPEG, which spends at least a bit on every 8 x 8 block of a component, 1365:1."""
 
 COLOURS = {
     1: ("gray",),
@@ -60,6 +60,8 @@ class PictureHeader:
     width: int
     channel_names: tuple[str, ...]
     dtype: str
+    unpacked_bytes: int
+    """Size of what the compressed data stand for: less than the pixels take, if bits or a palette are packed."""
 
 
 class PictureSource:
@@ -115,11 +117,11 @@ def open_picture(file: RandomAccessFile, *, channels: tuple[int, ...] | None) ->
     picture_bytes = header.height * header.width * len(header.channel_names) * np.dtype(header.dtype).itemsize
     if not picture_bytes:
         raise DataError(f"{path}: this {header.format} claims {header.width} x {header.height} px")
-    if picture_bytes > MAX_PICTURE_BYTES or picture_bytes > MAX_RATIO * file.size + (1 << 20):
+    if picture_bytes > MAX_PICTURE_BYTES or header.unpacked_bytes > MAX_RATIO * file.size:
         raise DataError(
             f"{path}: this {header.format} claims {header.width:,} x {header.height:,} px in {file.size:,} bytes",
             cause=f"decoded whole it would take {picture_bytes >> 20:,} MiB; "
-            f"{MAX_PICTURE_BYTES >> 20:,} MiB, and {MAX_RATIO} times the file, are read",
+            f"up to {MAX_PICTURE_BYTES >> 20:,} MiB, and {MAX_RATIO} times the file, are read",
             hint="save a large image as a tiled TIFF",
         )
     indices = choose_channels(path, header.channel_names, channels)
@@ -157,9 +159,13 @@ def _png_header(file: RandomAccessFile) -> PictureHeader:
     samples = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}.get(colour)
     if samples is None or depth not in (1, 2, 4, 8, 16):
         raise DataError(f"{path}: the header of this PNG is damaged")
-    names = COLOURS[samples + (transparent and colour in (0, 2, 3))]
     return PictureHeader(
-        format="PNG", height=height, width=width, channel_names=names, dtype="uint16" if depth == 16 else "uint8"
+        format="PNG",
+        height=height,
+        width=width,
+        channel_names=COLOURS[samples + (transparent and colour in (0, 2, 3))],
+        dtype="uint16" if depth == 16 else "uint8",
+        unpacked_bytes=-(-width * depth * (1 if colour == 3 else samples) // 8) * height,
     )
 
 
@@ -176,6 +182,7 @@ def _jpeg_header(file: RandomAccessFile) -> PictureHeader:
         width=frame.width,
         channel_names=names,
         dtype="uint8" if frame.precision <= 8 else "uint16",
+        unpacked_bytes=frame.height * frame.width * frame.components,
     )
 
 

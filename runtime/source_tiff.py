@@ -6,7 +6,7 @@ are decoded, from several threads at once, and what is missing is an error.
 
 from __future__ import annotations
 
-import threading
+import logging
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,6 +14,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from unetctl.runtime.chunk_cache import ChunkCache
+from unetctl.runtime.coded_size import SIZE_READERS
 from unetctl.runtime.errors import DataError
 from unetctl.runtime.image import ImageInfo, check_read, choose_channels
 from unetctl.runtime.ome_xml import OmeFacts, looks_like_ome, read_ome
@@ -24,6 +25,8 @@ from unetctl.runtime.tiff_layout import TiffLayout, choose_layout
 from unetctl.runtime.tiff_metadata import JPEGS, check_photometric, pixel_size_um, sample_names
 from unetctl.runtime.tiff_page import DAMAGED, PageGeometry, check_table, page_geometry
 from unetctl.runtime.tiff_pixels import ChunkedPixels, PagePixels, Picks, RowPixels, row_pixels
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it warns of is an error here, said once
 
 
 class TiffSource:
@@ -45,7 +48,6 @@ class TiffSource:
         self._geometry = geometry
         self._picks = picks
         self._pages: dict[int, PagePixels] = {}
-        self._lock = threading.Lock()
 
     def read(self, plane: int, window: Window, out: NDArray[np.generic]) -> None:
         """Fill `out`, `[C, h, w]`, with a window inside the image."""
@@ -64,7 +66,7 @@ class TiffSource:
 
     def _page(self, plane: int, channel_page: int) -> PagePixels:
         index = self._layout.page_index(plane, channel_page)
-        with self._lock:  # tifffile's reading of tags moves the file's position
+        with self._file.position:  # tifffile's reading of tags moves it
             page = self._pages.get(index)
             if page is None:
                 page = self._pages[index] = self._open_page(index, plane)
@@ -82,19 +84,14 @@ class TiffSource:
         with translated(f"{where}: its page cannot be read"):
             if isinstance(page, tifffile.TiffFrame):
                 page = layout.keyframe if page.is_virtual else page.aspage()
+                if page.hash != layout.keyframe.hash:
+                    raise DataError(f"{where}: its page is not like the first one")
             offsets, counts = layout.pages[index].dataoffsets, layout.pages[index].databytecounts
             geometry = page_geometry(page, where)
-        if geometry.dtype != self._geometry.dtype or (geometry.height, geometry.width, geometry.samples) != (
-            self.info.height,
-            self.info.width,
-            self._geometry.samples,
-        ):
-            raise DataError(f"{where}: its page is not like the first one")
-        check_photometric(page, where)
         if geometry.as_stored is not None:
             return row_pixels(self._file, geometry, offsets, counts, where=where)
-        is_jpeg = page.compression in JPEGS
         with translated(f"{where}: its compression cannot be read"):
+            is_jpeg = page.compression in JPEGS
             tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if is_jpeg else {}
             decode = page.decode
         return ChunkedPixels(
@@ -107,7 +104,7 @@ class TiffSource:
             counts=counts,
             decode=decode,
             tables=tables,
-            is_jpeg=is_jpeg and page.jpegheader is None,
+            coded_yx=SIZE_READERS.get(page.compression) if page.jpegheader is None else None,
         )
 
 
@@ -128,9 +125,11 @@ def open_tiff(
         layout = choose_layout(tiff, path=path, series=series, level=level)
         if ome is not None and (layout.kind != "ome" or len(tiff.series) != len(ome.images)):
             raise DataError(f"{path}: its OME-XML contradicts its pages", hint="save the image again, or copy it again")
+        if tiff.is_imagej and layout.kind not in ("imagej", "ome"):  # tifffile would go on with the first plane
+            raise DataError(f"{path}: ImageJ's description of its planes contradicts the file", hint=DAMAGED)
         geometry = page_geometry(layout.keyframe, path)
         check_photometric(layout.keyframe, path)
-        _check_tables(layout, geometry, file)
+        costliest = _check_pages(layout, geometry, file)
         image = ome.images[layout.series] if ome is not None else None
         names = _channel_names(layout, image.channel_names if image is not None else ())
         size_um = image.pixel_size_um if image is not None else pixel_size_um(tiff, tiff.pages.first)
@@ -139,8 +138,7 @@ def open_tiff(
     for channel, index in enumerate(indices):
         channel_page, sample = divmod(index, geometry.samples)
         picks.setdefault(channel_page, []).append((channel, sample))
-    direct = geometry.as_stored is not None
-    chunks = sum(len(one) if geometry.separate else 1 for one in picks.values())
+    chunks = sum(len(one) if costliest.separate else 1 for one in picks.values())
     info = ImageInfo(
         path=path,
         format="TIFF",
@@ -151,24 +149,36 @@ def open_tiff(
         width=geometry.width,
         dtype=geometry.dtype.name,
         pixel_size_um=size_um * layout.scale if size_um is not None else None,
-        chunk_yx=(1, geometry.width) if direct else geometry.chunk_yx,
-        chunk_bytes=0 if direct else chunks * geometry.chunk_bytes,
+        chunk_yx=costliest.chunk_yx if costliest.decoded_bytes else (1, geometry.width),
+        chunk_bytes=chunks * costliest.decoded_bytes,
         made_by=ome.provenance if ome is not None else None,
     )
     return TiffSource(file, info=info, layout=layout, geometry=geometry, picks=picks)
 
 
-def _check_tables(layout: TiffLayout, geometry: PageGeometry, file: RandomAccessFile) -> None:
-    """Check that the chunks of every plane lie in the file, before hours are spent on the first ones."""
+def _check_pages(layout: TiffLayout, first: PageGeometry, file: RandomAccessFile) -> PageGeometry:
+    """Check every plane, before hours are spent on the first ones: like the first, and its chunks in the file.
+
+    Returns the geometry whose chunks take the most memory; pages may be compressed in different ways.
+    """
     if layout.contiguous_offset is not None:
-        end = layout.contiguous_offset + layout.page_count * geometry.page_bytes
-        if geometry.as_stored is None or end > file.size:
+        end = layout.contiguous_offset + layout.page_count * first.page_bytes
+        if first.as_stored is None or end > file.size:
             cause = f"they would end at byte {end:,}, and the file at {file.size:,}"
             raise DataError(f"{file.path}: its {layout.page_count:,} planes are incomplete", cause=cause, hint=DAMAGED)
-        return
+        return first
+    costliest = first
     for index, page in enumerate(layout.pages):
         where = str(file.path) if len(layout.pages) == 1 else f"{file.path}, page {index}"
+        geometry = first  # what tifffile takes for like the first page is checked when it is read
+        if isinstance(page, tifffile.TiffPage):
+            geometry = page_geometry(page, where)
+            check_photometric(page, where)
+        if not geometry.has_pixels_like(first):
+            raise DataError(f"{where}: its page is not like the first one")
         check_table(geometry, page.dataoffsets, page.databytecounts, where=where, file_bytes=file.size)
+        costliest = max(costliest, geometry, key=lambda one: one.decoded_bytes)
+    return costliest
 
 
 def _channel_names(layout: TiffLayout, ome_names: tuple[str, ...]) -> tuple[str, ...]:

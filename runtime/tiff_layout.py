@@ -78,7 +78,7 @@ class TiffLayout:
 
 def choose_layout(file: tifffile.TiffFile, *, path: str, series: int | None, level: int) -> TiffLayout:
     """Choose an image and a pyramid level of it. Raises `UsageError` if there is no such one, or it must be chosen."""
-    images = [_Image(number=number, series=one) for number, one in enumerate(file.series)]
+    images = [_Image(number=number, series=_without_subifds(one)) for number, one in enumerate(file.series)]
     if not images:
         raise DataError(f"{path}: no image is found in this TIFF")
     if series is not None and not 0 <= series < len(images):
@@ -105,6 +105,18 @@ def _is_associated(image: _Image) -> bool:
     return page.is_reduced or page.is_mask or image.series.name.strip().lower() in NOT_PLANES
 
 
+def _without_subifds(image: tifffile.TiffPageSeries) -> tifffile.TiffPageSeries:
+    """Leave out pages below other pages where tifffile has taken both for planes."""
+    if image.kind != "generic" or len({page.is_subifd for page in image if page}) == 1:
+        return image
+    return _series_of([page for page in image if page and not page.is_subifd])
+
+
+def _series_of(pages: list[Page]) -> tifffile.TiffPageSeries:
+    shape, axes, dtype = (pages[0].shape, pages[0].axes, pages[0].dtype)
+    return tifffile.TiffPageSeries(pages, (len(pages), *shape), dtype, "I" + axes, kind="generic")
+
+
 def _merge_equal(images: list[_Image]) -> list[_Image]:
     """Join the pages of one shape that tifffile keeps apart because they are compressed in different ways."""
     groups: dict[object, list[_Image]] = {}
@@ -118,9 +130,7 @@ def _merge_equal(images: list[_Image]) -> list[_Image]:
         first = group[0]
         if len(group) > 1:
             pages = sorted((page for image in group for page in image.series if page), key=lambda page: page.index)
-            page = group[0].series.keyframe
-            series = tifffile.TiffPageSeries(pages, (len(pages), *page.shape), page.dtype, "I" + page.axes)
-            first = _Image(number=first.number, series=series)
+            first = _Image(number=first.number, series=_series_of(pages))
         merged.append(first)
     return merged
 

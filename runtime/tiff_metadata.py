@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 
+import numpy as np
 import tifffile
 
 from unetctl.runtime.errors import DataError
@@ -12,7 +13,12 @@ from unetctl.runtime.ome_xml import UNITS_UM, square_um
 
 MIN_IS_WHITE, MIN_IS_BLACK, RGB, PALETTE, SEPARATED, YCBCR = 0, 1, 2, 3, 5, 6
 
-COLOURS = {RGB: ("red", "green", "blue"), SEPARATED: ("cyan", "magenta", "yellow", "black"), MIN_IS_BLACK: ("gray",)}
+COLOURS = {
+    RGB: ("red", "green", "blue"),
+    SEPARATED: ("cyan", "magenta", "yellow", "black"),
+    MIN_IS_BLACK: ("gray",),
+    PALETTE: ("gray",),
+}
 
 JPEGS = frozenset((6, 7, 33007, 34892))
 """Compressions whose luminance and chrominance tifffile turns into red, green and blue."""
@@ -30,7 +36,8 @@ def check_photometric(page: tifffile.TiffPage, path: str) -> None:
     """Refuse pixels that are not intensities, or not in a colour space that a network has seen. Raises `DataError`."""
     found, hint = "", "save it as gray or RGB"
     if page.photometric == PALETTE:
-        found = "its pixels are numbers of a colour table (palette), not intensities"
+        if not _is_ramp(page):
+            found = "its pixels are numbers of a colour table (palette), not intensities"
     elif 262 not in page.tags and page.compression not in JPEGS:
         found = "it does not say what its values mean (PhotometricInterpretation is missing)"
     elif page.photometric == MIN_IS_WHITE:
@@ -41,6 +48,15 @@ def check_photometric(page: tifffile.TiffPage, path: str) -> None:
         found = f"its colour space ({getattr(page.photometric, 'name', page.photometric)}) is not read"
     if found:
         raise DataError(f"{path}: {found}", cause="pixels are not converted in silence", hint=hint)
+
+
+def _is_ramp(page: tifffile.TiffPage) -> bool:
+    """Tell whether a palette only shows intensities in a colour, as ImageJ saves them: brighter with every number."""
+    colours = np.asarray(page.colormap, np.int64)
+    rising = np.diff(colours)
+    return (
+        colours.ndim == 2 and colours.shape[1] >= 256 and bool((rising >= 0).all() and (rising.sum(axis=0) > 0).all())
+    )
 
 
 def sample_names(page: tifffile.TiffPage) -> tuple[str, ...]:

@@ -69,6 +69,16 @@ class PageGeometry:
         return self.chunk_yx[0] * self.chunk_yx[1] * self.samples_a_chunk * self.dtype.itemsize
 
     @property
+    def decoded_bytes(self) -> int:
+        """What must be decoded at once: a chunk, or nothing where the file holds the pixels as they are."""
+        return self.chunk_bytes if self.as_stored is None else 0
+
+    def has_pixels_like(self, other: PageGeometry) -> bool:
+        """Tell whether two pages can be planes of one image, however they are stored."""
+        mine, theirs = ((page.height, page.width, page.samples, page.dtype.newbyteorder("=")) for page in (self, other))
+        return mine == theirs
+
+    @property
     def page_bytes(self) -> int:
         """Decoded size of the whole page."""
         return self.height * self.width * self.samples * self.dtype.itemsize
@@ -84,7 +94,7 @@ class PageGeometry:
 def page_geometry(page: tifffile.TiffPage, path: str) -> PageGeometry:
     """Read the geometry of a page. Raises `DataError` if it makes no sense or is not supported."""
     height, width, samples, depth = page.imagelength, page.imagewidth, page.samplesperpixel, page.imagedepth
-    tiled = 322 in page.tags or 323 in page.tags
+    tiled = page.is_tiled or 322 in page.tags or 323 in page.tags  # NDPI's JPEG restart intervals have no tags
     chunk_yx = (page.tilelength, page.tilewidth) if tiled else (page.rowsperstrip, width)
     sizes = {"height": height, "width": width, "samples": samples, "rows": chunk_yx[0], "columns": chunk_yx[1]}
     if wrong := [name for name, size in sizes.items() if not isinstance(size, int) or not 0 < size < 2**31]:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from unetctl.runtime.chunk_cache import Chunk, ChunkCache
 from unetctl.runtime.errors import DataError
-from unetctl.runtime.jpeg_header import read_jpeg_frame
 from unetctl.runtime.plan import Window
 from unetctl.runtime.random_access import RandomAccessFile, translated
 from unetctl.runtime.tiff_page import DAMAGED, PageGeometry
@@ -47,7 +46,8 @@ class ChunkedPixels:
     """tifffile's decoder of the page: `(data, chunk index, **tables) -> (array [depth, h, w, samples], ...)`."""
     tables: dict[str, bytes | None]
     """What a JPEG chunk needs from the page."""
-    is_jpeg: bool
+    coded_yx: Callable[[bytes], tuple[int, int]] | None
+    """Reads the size that a chunk claims for itself, where it does."""
 
     def read(self, window: Window, picks: Picks, out: NDArray[np.generic]) -> None:
         """Fill `out[channel]` with a window of the page's sample, for each pick."""
@@ -76,8 +76,16 @@ class ChunkedPixels:
         what = f"{self.where}: {self.geometry.name(index)} is damaged"
         data = self.file.read(self.offsets[index], self.counts[index])
         with translated(what, hint=DAMAGED):
-            frame = read_jpeg_frame(data) if self.is_jpeg else None
+            coded_yx = self.coded_yx(data) if self.coded_yx is not None else None
+            if coded_yx is not None and (
+                coded_yx[0] > self.geometry.chunk_yx[0] or coded_yx[1] > self.geometry.chunk_yx[1]
+            ):
+                raise ValueError(
+                    f"it claims {coded_yx[1]:,} x {coded_yx[0]:,} px, more than its place in the image has"
+                )
             array: Chunk = self.decode(data, index, **self.tables)[0][0]
+            if self.geometry.dtype == bool:  # the fax codecs return bytes
+                array = array.astype(bool)
         row, column = divmod(index % (self.geometry.rows * self.geometry.columns), self.geometry.columns)
         high, wide = self.geometry.chunk_yx
         needed_yx = min(high, self.geometry.height - row * high), min(wide, self.geometry.width - column * wide)
@@ -88,10 +96,8 @@ class ChunkedPixels:
                 cause=f"it decodes to {array.dtype} of {array.shape}, and {needed_yx} of {self.geometry.dtype} are due",
                 hint=DAMAGED,
             )
-        if frame is not None and (frame.width != array.shape[1] or frame.height < array.shape[0]):
-            raise DataError(
-                what, cause=f"its JPEG data are {frame.width} x {frame.height} px, which do not fit there", hint=DAMAGED
-            )
+        if coded_yx is not None and (coded_yx[1] != array.shape[1] or coded_yx[0] < array.shape[0]):
+            raise DataError(what, cause=f"its {coded_yx[1]} x {coded_yx[0]} px do not fit there", hint=DAMAGED)
         return array
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from unetctl.exporter.export import export_model
 from unetctl.runtime.geometry import input_px
 from unetctl.runtime.golden import GoldenTile
 from unetctl.runtime.spec import ClassInfo, ModelSpec, Normalisation, PixelType, Scope
@@ -187,3 +190,36 @@ def largest_sum(network: UNet, pixels: NDArray[np.uint8] | NDArray[np.uint16], s
     for hook in hooks:
         hook.remove()
     return largest
+
+
+@cache
+def _exported(outputs: tuple[str, ...], integer: bool, scope: Scope, pixel_type: PixelType, **sizes: int) -> tuple[bytes, bytes]:
+    """Export once a test session what many tests use; return the checkpoint's bytes and the model's."""
+    network = integer_network(**sizes) if integer else tiny_network(**sizes)
+    spec = integer_spec(network, pixel_type=pixel_type) if integer else tiny_spec(network, scope=scope, pixel_type=pixel_type)
+    with TemporaryDirectory() as folder:
+        checkpoint = tiny_checkpoint(Path(folder, "model.safetensors"), network, spec)
+        result = export_model(checkpoint, Path(folder, "model.onnx"), outputs=outputs)
+        return checkpoint.read_bytes(), result.path.read_bytes()
+
+
+def tiny_model(
+    folder: Path,
+    *,
+    depth: int = 2,
+    base_channels: int = 4,
+    channels: int = 1,
+    classes: int = 2,
+    seed: int = 0,
+    integer: bool = False,
+    scope: Scope = Scope.MODEL,
+    pixel_type: PixelType = PixelType.UINT8,
+    outputs: tuple[str, ...] = ("labels",),
+) -> Path:
+    """Write a real exported model `model.onnx` into `folder`, with its checkpoint `model.safetensors` beside it."""
+    sizes = {"depth": depth, "base_channels": base_channels, "channels": channels, "classes": classes, "seed": seed}
+    checkpoint, model = _exported(outputs, integer, scope, pixel_type, **sizes)
+    folder.joinpath("model.safetensors").write_bytes(checkpoint)
+    path = folder / "model.onnx"
+    path.write_bytes(model)
+    return path

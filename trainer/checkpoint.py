@@ -108,6 +108,8 @@ def read_spec(path: Path) -> ModelSpec:
             header = file.read(length) if len(start) == 8 and length <= MAX_HEADER_BYTES else b""
     except FileNotFoundError as error:
         raise MissingInputError(f"there is no checkpoint {path}", hint="unetctl train makes one") from error
+    except RefusedError:  # it is an OSError too
+        raise
     except OSError as error:
         raise MissingInputError(f"{path} cannot be read", cause=str(error)) from error
     try:

@@ -66,7 +66,8 @@ class Dataset:
         """Count the training pixels of each class."""
         count = len(self.classes.classes)
         counts = [np.bincount(pair.labels.ravel(), minlength=count) for pair in self.train]
-        return np.array(counts, np.int64).sum(axis=0)
+        total: NDArray[np.int64] = np.array(counts, np.int64).sum(axis=0)
+        return total
 
 
 def load_dataset(config: Config) -> Dataset:

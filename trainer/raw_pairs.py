@@ -101,7 +101,7 @@ def _wrong_label(image: ImageInfo, label: ImageInfo, pair: FilePair) -> list[str
         wrong.append(f"{pair.label}: {label.planes} plane(s), and its image has {image.planes}")
     if (label.height, label.width) != (image.height, image.width):
         wrong.append(
-            f"{pair.label}: {label.width} x {label.height} px, and its image is {image.width} x {image.height}"
+            f"{pair.label}: {label.width} x {label.height} px, and its image {pair.image.name} is {image.width} x {image.height}"
         )
     return wrong
 

@@ -84,16 +84,17 @@ def test_a_log_gets_a_line_every_ten_seconds(
     with progress.progress("slide.tif") as update:
         for step in range(25):
             now = float(step)
-            update(step, 100, "1.0 Mpx/s", title="segmenting")
+            update(step, 100, "1.0 Mpx/s", left_s=100 - now, title="segmenting")
     lines = capsys.readouterr().err.splitlines()
     assert lines == ["segmenting  10.0 %  1.0 Mpx/s  1 min 30 s left", "segmenting  20.0 %  1.0 Mpx/s  1 min 20 s left"]
 
 
 def test_a_terminal_gets_a_bar() -> None:
     with on_a_terminal() as terminal, progress.progress("slide.tif") as update:
-        update(50, 100, "1.0 Mpx/s")
+        update(50, 100, "1.0 Mpx/s", left_s=7200)
+    assert "2 h 0 min left" in terminal.getvalue()
     assert "slide.tif" in terminal.getvalue()
-    assert "50%" in terminal.getvalue()
+    assert "50 %" in terminal.getvalue()
     assert "1.0 Mpx/s" in terminal.getvalue()
 
 

@@ -130,6 +130,12 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert not [link for link in links if not (page.parent / link).exists()]
 
 
+def test_every_page_that_the_code_names_is_there() -> None:
+    code = [path for folder in ("runtime", "trainer", "exporter", "cli") for path in (ROOT / folder).rglob("*.py")]
+    named = {name.rstrip(".") for path in code for name in re.findall(r"docs/[\w./-]+", path.read_text("utf-8"))}
+    assert not [name for name in named if not (ROOT / name).is_file()]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_nothing_is_left_to_fill_in(page: Path) -> None:
     assert not re.findall(r"\{\{.*?\}\}|TODO|FIXME", page.read_text("utf-8"))

@@ -1,0 +1,110 @@
+"""What models and results say of themselves, in rows for people; `--json` has all of it.
+
+The values come from files of anywhere, so nothing is taken for granted about those that are plain JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from unetctl.cli.wording import counted, percent_text, safe_text, seconds_text, time_text
+from unetctl.runtime.spec import Scope
+
+if TYPE_CHECKING:
+    from unetctl.runtime.spec import ExportRecord, ModelSpec
+
+Rows = list[tuple[str, str]]
+
+
+def spec_rows(spec: ModelSpec) -> Rows:
+    """Describe a network and its training."""
+    by_model = spec.normalisation.scope is Scope.MODEL
+    classes = (f"{index} = {one.name}" for index, one in enumerate(spec.classes))
+    return [
+        ("name", safe_text(spec.name)),
+        ("network", f"U-Net of 2015, depth {spec.depth}, {spec.base_channels} channels at the first level"),
+        (
+            "takes",
+            safe_text(f"{counted(len(spec.channels), 'channel')} ({', '.join(spec.channels)}), {spec.pixel_type}"),
+        ),
+        ("normalises", f"by mean and spread of {'its training pixels' if by_model else 'each plane'}"),
+        ("gives", safe_text(", ".join(classes))),
+        ("pixel size", f"{spec.pixel_size_um:g} µm" if spec.pixel_size_um else ""),
+        ("trained", ", ".join([time_text(spec.created), *_training(spec.training)])),
+        *_score_rows(spec.training.get("scores")),
+        ("weights", spec.weights_sha256),
+    ]
+
+
+def record_rows(record: ExportRecord) -> Rows:
+    """Describe an export."""
+    return [
+        ("exported", f"{time_text(record.created)}, {record.precision}, gives {' and '.join(record.outputs)}"),
+        ("made with", _versions(record.versions)),
+        ("compared", _compared(record.comparison)),
+    ]
+
+
+def result_rows(made: Mapping[str, Any]) -> Rows:
+    """Describe how a label image was made."""
+    model, pixels = _mapping(made.get("model")), _mapping(made.get("class_pixels"))
+    total = sum(one for one in pixels.values() if isinstance(one, int)) or 1
+    shares = (f"{name} {percent_text(count / total)}" for name, count in pixels.items() if isinstance(count, int))
+    return [
+        ("made", safe_text(f"{time_text(str(made.get('created', '')))}, unetctl {made.get('unetctl', '?')}")),
+        ("from", safe_text(str(_mapping(made.get("image")).get("name", "")))),
+        ("model", safe_text(f"{model.get('name', '?')}, {model.get('file', '?')}")),
+        ("weights", safe_text(str(model.get("weights_sha256", "")))),
+        ("engine", safe_text(str(made.get("engine", "")))),
+        ("classes", safe_text(", ".join(shares))),
+    ]
+
+
+def _training(training: Mapping[str, Any]) -> list[str]:
+    split = _mapping(training.get("split"))
+    images = _mapping(split.get("train")).get("images")
+    found = [
+        f"run {training['run']}" if "run" in training else "",
+        f"on {counted(images, 'image')}" if isinstance(images, int) else "",
+        f"{training['steps']} steps" if "steps" in training else "",
+        str(training.get("optimizer", "")),
+        str(training.get("precision", "")),
+        f"seed {training['seed']}" if "seed" in training else "",
+        seconds_text(training["seconds"]) if isinstance(training.get("seconds"), int | float) else "",
+    ]
+    return [safe_text(one) for one in found if one]
+
+
+def _score_rows(scores: Any) -> Rows:
+    rows: Rows = []
+    for part in ("validation", "test"):
+        found = _mapping(_mapping(scores).get(part))
+        dice = _mapping(found.get("dice"))
+        by_class = ", ".join(f"{name}: {value:.3f}" for name, value in dice.items() if isinstance(value, float))
+        if isinstance(found.get("mean_dice"), float) and isinstance(found.get("pixel_error"), float):
+            wrong = f"{100 * found['pixel_error']:.2f} % of pixels wrong"
+            rows.append((part, safe_text(f"mean Dice {found['mean_dice']:.3f} ({by_class}), {wrong}")))
+    return rows
+
+
+def _compared(comparison: Mapping[str, Any]) -> str:
+    rows = [_mapping(one) for one in comparison.get("rows", ()) if isinstance(one, Mapping)]
+    if not rows:
+        return ""
+    engines = dict.fromkeys(str(one.get("engine")) for one in rows)
+    agreements = [_mapping(one.get("agreement")) for one in rows]
+    flips, pixels = (sum(one.get(key, 0) for one in agreements) for key in ("flips", "pixels"))
+    worst = max(one.get("logit_difference", 0.0) for one in rows)
+    return safe_text(
+        f"with PyTorch on {' and '.join(engines)}: logits differ by at most {worst:.1e}, "
+        f"{flips:,} of {pixels:,} labels differ"
+    )
+
+
+def _versions(versions: Mapping[str, str]) -> str:
+    return safe_text(", ".join(f"{name} {one}" for name, one in sorted(versions.items())))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,77 @@
+"""The engines of the runtime: the contract, the choice among them, and what they say when they cannot run."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engine_contract import EngineCase, EngineContract, read_case
+from tests.models import tiny_model
+from unetctl.runtime import engine_onnxruntime
+from unetctl.runtime.engine import Engine
+from unetctl.runtime.engines import ENGINES, EngineRequest, choose_engine, engine_bytes, engine_status, open_engine
+from unetctl.runtime.errors import DataError, UnavailableError, UsageError
+
+
+class TestOnnxRuntime(EngineContract):
+    def open(self, case: EngineCase, request: EngineRequest) -> Engine:
+        return open_engine("onnxruntime", request)
+
+
+def test_auto_takes_the_first_usable_engine_and_says_why() -> None:
+    chosen = choose_engine("auto")
+    assert chosen.name == "onnxruntime"
+    assert "CPU" in chosen.description
+    assert chosen.reason
+
+
+def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UsageError) as caught:
+        choose_engine("tensorflow")
+    assert "onnxruntime" in caught.value.hint
+
+
+def test_a_missing_package_gives_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    real_import = builtins.__import__
+
+    def without(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "onnxruntime":
+            raise ImportError("No module named 'onnxruntime'")
+        return real_import(name, *args, **kwargs)
+
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    monkeypatch.setattr(builtins, "__import__", without)
+    assert not engine_status()[0].usable
+    with pytest.raises(UnavailableError) as caught:
+        choose_engine("auto")
+    assert 'pip install "unetctl[cpu]"' in caught.value.hint
+
+
+def test_variants_installed_over_each_other_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        engine_onnxruntime, "_version", lambda name: "1.31.1" if name in ("onnxruntime", "onnxruntime-gpu") else ""
+    )
+    found = engine_status()[0]
+    assert "onnxruntime and onnxruntime-gpu" in found.why_not
+    assert found.hint.startswith("pip uninstall")
+
+
+def test_a_file_that_onnxruntime_cannot_load_is_named(tmp_path: Path) -> None:
+    case = read_case(tiny_model(tmp_path))
+    case.model.path.write_bytes(b"\x08\x0a nothing that follows is a graph")
+    request = EngineRequest(model=case.model, shapes=((60, 60),), batch=1, slots=1, threads=1)
+    with pytest.raises(DataError, match=r"model\.onnx"), open_engine("onnxruntime", request):
+        pass
+
+
+def test_predicted_bytes_grow_with_tile_batch_and_width(tmp_path: Path) -> None:
+    spec = read_case(tiny_model(tmp_path)).model.spec
+    for name in ENGINES:
+        smallest = engine_bytes(name, spec, (60, 60), 1, 1)
+        assert smallest > 0
+        assert smallest < engine_bytes(name, spec, (600, 60), 1, 1) < engine_bytes(name, spec, (600, 600), 1, 1)
+        assert engine_bytes(name, spec, (600, 600), 1, 1) < engine_bytes(name, spec, (600, 600), 2, 2)
