@@ -20,8 +20,15 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "demo"
 MARK = FOLDER / ".made-by-make-demo"
 
-SETTINGS = (("network", "base_channels", "16"), ("train", "steps", "400"))
-"""What the demo sets in unetctl.toml, so that two cores need minutes: section, key and value."""
+SETTINGS = (
+    ("network", "depth", "3"),
+    ("network", "base_channels", "16"),
+    ("network", "dropout", "0.2"),
+    ("train", "steps", "800"),
+    ("train", "border_weight", "0.0"),
+)
+"""What the demo sets in unetctl.toml, so that two cores need minutes: section, key and value. The weight of borders is
+for the objects of one class, and here are two."""
 
 
 def say(text: str) -> None:

@@ -52,6 +52,7 @@ TABLE: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (errors.StorageError, ExitCode.STORAGE),
     (errors.ResourceError, ExitCode.RESOURCE),
     (errors.RefusedError, ExitCode.REFUSED),
+    (errors.UnetctlError, ExitCode.CHECK_FAILED),  # of no kind, as training that diverges
     (MemoryError, ExitCode.RESOURCE),
     (OSError, ExitCode.STORAGE),
     (KeyboardInterrupt, ExitCode.INTERRUPTED),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from collections.abc import Sequence
@@ -83,8 +84,11 @@ def _shown(error: BaseException, arguments: Sequence[str], *, as_json: bool) -> 
             "the memory is used up", cause=str(error), hint="a smaller --max-memory, or fewer programs"
         )
     elif isinstance(error, OSError) and not isinstance(error, UnetctlError):
+        full = error.errno == errno.ENOSPC
         error = StorageError(
-            f"reading or writing failed: {error.filename or 'a file'}", cause=error.strerror or str(error)
+            f"{'the disk is full' if full else 'reading or writing failed'}: {error.filename or 'a file'}",
+            cause=error.strerror or str(error),
+            hint="make room, and type the command again" if full else "",
         )
     if isinstance(error, UnetctlError):
         output.show_error(error, as_json=as_json)

@@ -38,7 +38,7 @@ class Settings:
 
 
 def segment(
-    paths: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="TIFF, PNG or JPEG.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="IMAGES", help="TIFF, PNG or JPEG.")],
     model: Annotated[
         Path | None,
         typer.Option(
@@ -134,7 +134,8 @@ def _segment_all(
             if len(paths) == 1:
                 refuse_own_result(image)
             elif is_own_result(image):
-                output.notice(f"left out: {path_text(image)} is a result of unetctl")
+                if not settings.quiet:
+                    output.notice(f"left out: {path_text(image)} is a result of unetctl")
                 continue
             report = _segment_one(image, wanted or result_path(image), runnable, resources, settings)
         except UnetctlError as error:

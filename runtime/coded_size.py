@@ -1,7 +1,7 @@
 """The size that a compressed chunk claims for itself, read before it is decoded.
 
 A decoder allocates what the chunk's own header says, whatever the TIFF around it says, and tifffile rearranges pixels
-of another shape to fit if only their number is right. WebP (at most 16,383 px a side by its format), JPEG XL and JPEG XR
+of another shape to fit if only their number is right. WebP (at most 16,383 px a side by its format) and JPEG XL and XR
 are not looked into.
 """
 

@@ -90,3 +90,8 @@ def activation_values(height_px: int, width_px: int, network: tuple[Layer, ...])
             kept = [one for one in network if one.name == f"down{level}"][-1]
             skips -= (kept.live_channels // 2) * area(kept)
     return worst
+
+
+def weight_values(network: tuple[Layer, ...]) -> int:
+    """Count the weights: one a multiply-add of a pixel, but an up-convolution has four phases and a pixel uses one."""
+    return sum(one.multiply_adds * (4 if one.name.startswith("upconv") else 1) for one in network)

@@ -73,6 +73,12 @@ def refuse_invalid(labels: NDArray[np.uint8], classes: int, *, what: str) -> Non
         )
 
 
+def slot_bytes(spec: ModelSpec, shape: tuple[int, int], batch: int) -> int:
+    """Return the memory of one slot for tiles of `shape`: pixels in, labels and probabilities out."""
+    pixel_bytes = len(spec.channels) * (2 if spec.pixel_type == "uint16" else 1)
+    return batch * shape[0] * shape[1] * (pixel_bytes + 1 + len(spec.classes))
+
+
 def normalisation_inputs(
     spec: ModelSpec, statistics: Statistics | None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

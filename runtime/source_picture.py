@@ -8,6 +8,7 @@ stays 16 bit. As the PNG standard has it, a palette is a way to store colours, f
 from __future__ import annotations
 
 import struct
+import zlib
 from dataclasses import dataclass
 
 import imagecodecs
@@ -95,6 +96,7 @@ class PictureSource:
         data = self._file.read(0, self._file.size)
         with translated(f"{info.path}: this {info.format} is damaged", hint="copy it again"):
             if info.format == "PNG":
+                _check_png(data)
                 decoded: Chunk = imagecodecs.png_decode(data)
             else:
                 decoded = imagecodecs.jpeg_decode(data)
@@ -167,6 +169,20 @@ def _png_header(file: RandomAccessFile) -> PictureHeader:
         dtype="uint16" if depth == 16 else "uint8",
         unpacked_bytes=-(-width * depth * (1 if colour == 3 else samples) // 8) * height,
     )
+
+
+def _check_png(data: bytes) -> None:
+    """Compare every chunk with its checksum; the decoder stops at the last row, and skips that of the last one."""
+    view = memoryview(data)
+    position, name = len(PNG_SIGNATURE), b""
+    while name != b"IEND":
+        if position + 12 > len(data):
+            raise ValueError("it ends before its last chunk")
+        end = position + 8 + int.from_bytes(data[position : position + 4], "big")
+        name = data[position + 4 : position + 8]
+        if zlib.crc32(view[position + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            raise ValueError(f"the checksum of its chunk at byte {position:,} is wrong")
+        position = end + 4
 
 
 def _jpeg_header(file: RandomAccessFile) -> PictureHeader:

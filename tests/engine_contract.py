@@ -132,18 +132,36 @@ class EngineContract:
                 engine.submit(0, None)
                 np.testing.assert_array_equal(engine.result(0).labels[0], exact.logits(pixels, 128, 1).argmax(axis=1)[0])
 
-    def test_sixteen_bits_are_used_whole(self, tmp_path: Path) -> None:
-        case = read_case(tiny_model(tmp_path, depth=DEPTH, integer=True, pixel_type=PixelType.UINT16))
-        pixels = random_pixels(case.model.spec, (1, 1, *SMALL))
-        with self.open(case, self.request(case)) as engine:
+    @pytest.fixture
+    def measured(self, tmp_path: Path) -> EngineCase:
+        """Two classes, 16 bits, integer weights, normalised by the whole image."""
+        return read_case(
+            tiny_model(tmp_path, depth=DEPTH, integer=True, scope=Scope.IMAGE, pixel_type=PixelType.UINT16)
+        )
+
+    def test_sixteen_bits_are_used_whole(self, measured: EngineCase) -> None:
+        pixels = random_pixels(measured.model.spec, (1, 1, *SMALL))
+        with self.open(measured, self.request(measured)) as engine:
             assert engine.buffer(0, SMALL).dtype == np.uint16
             found = []
             for tiles in (pixels, pixels & 0xFF, pixels & 0xFF00):
                 engine.buffer(0, SMALL)[:] = tiles
-                engine.submit(0, None)
+                engine.submit(0, Statistics(shift=(32768.0,), scale=(1.0,)))
                 found.append(engine.result(0).labels.copy())
-                np.testing.assert_array_equal(found[-1], case.logits(tiles, 32768, 1).argmax(axis=1))
+                np.testing.assert_array_equal(found[-1], measured.logits(tiles, 32768, 1).argmax(axis=1))
         assert (found[0] != found[1]).any(), "the high byte must matter, or the test is blind"
+        assert (found[0] != found[2]).any(), "the low byte must matter, or the test is blind"
+
+    def test_statistics_of_each_submission_are_used(self, measured: EngineCase) -> None:
+        pixels = random_pixels(measured.model.spec, (1, 1, *SMALL))
+        found = []
+        with self.open(measured, self.request(measured)) as engine:
+            for shift, scale in ((32768.0, 1.0), (1000.0, 2.0)):
+                engine.buffer(0, SMALL)[:] = pixels
+                engine.submit(0, Statistics(shift=(shift,), scale=(scale,)))
+                found.append(engine.result(0).labels.copy())
+                np.testing.assert_array_equal(found[-1], measured.logits(pixels, shift, scale).argmax(axis=1))
+        assert (found[0] != found[1]).any(), "the statistics must matter, or the test is blind"
 
     def test_probabilities_are_soft_max_in_bytes(self, tmp_path: Path) -> None:
         case = read_case(tiny_model(tmp_path, depth=DEPTH, classes=3, outputs=("labels", "probabilities")))
@@ -157,21 +175,6 @@ class EngineContract:
         assert found.shape == (1, 3, SMALL[0] - shrinkage_px(DEPTH), SMALL[1] - shrinkage_px(DEPTH))
         assert np.abs(found - 255 * logits.softmax(dim=1).numpy()).max() <= 0.51
         assert np.ptp(found) > 50, "they must vary, or the test is blind"
-
-    @pytest.fixture
-    def measured(self, tmp_path: Path) -> EngineCase:
-        """A model that normalises by the whole image."""
-        return read_case(tiny_model(tmp_path, depth=DEPTH, scope=Scope.IMAGE))
-
-    def test_statistics_of_the_image_are_used(self, measured: EngineCase) -> None:
-        pixels = random_pixels(measured.model.spec, (1, 1, *SMALL))
-        with self.open(measured, self.request(measured)) as engine:
-            for shift, scale in ((100.0, 0.02), (3.0, 0.001)):
-                engine.buffer(0, SMALL)[:] = pixels
-                engine.submit(0, Statistics(shift=(shift,), scale=(scale,)))
-                logits = measured.logits(pixels, shift, scale)
-                clear = np.abs(logits[:, 1] - logits[:, 0]) > 1e-4
-                assert (engine.result(0).labels == logits.argmax(axis=1))[clear].all()
 
     @pytest.mark.parametrize(
         "statistics",
@@ -194,14 +197,17 @@ class EngineContract:
         self._assert_all_invalid(exact.poisoned(tmp_path, value))
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-    def test_what_is_no_number_never_becomes_one_of_two_classes(self, tmp_path: Path, value: float) -> None:
-        self._assert_all_invalid(read_case(tiny_model(tmp_path, depth=DEPTH, integer=True)).poisoned(tmp_path, value))
+    def test_what_is_no_number_never_becomes_one_of_two_classes(
+        self, measured: EngineCase, tmp_path: Path, value: float
+    ) -> None:
+        self._assert_all_invalid(measured.poisoned(tmp_path, value))
 
     def _assert_all_invalid(self, case: EngineCase) -> None:
         spec = case.model.spec
         with self.open(case, self.request(case)) as engine:
             engine.buffer(0, SMALL)[:] = random_pixels(spec, (1, len(spec.channels), *SMALL))
-            engine.submit(0, None)
+            per_image = spec.normalisation.scope is Scope.IMAGE
+            engine.submit(0, Statistics(shift=(0.0,), scale=(1.0,)) if per_image else None)
             labels = engine.result(0).labels
             assert (labels == INVALID_LABEL).all()
             with pytest.raises(DataError, match="no number"):

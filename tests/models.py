@@ -166,9 +166,11 @@ def _make_sparse_up(layer: nn.ConvTranspose2d, draw: np.random.Generator) -> Non
     layer.bias.copy_(torch.from_numpy(draw.integers(0, 9, size=layer.out_channels).astype(np.float64)))
 
 
-def integer_spec(network: UNet, *, pixel_type: PixelType = PixelType.UINT8) -> ModelSpec:
+def integer_spec(
+    network: UNet, *, scope: Scope = Scope.MODEL, pixel_type: PixelType = PixelType.UINT8
+) -> ModelSpec:
     """The spec of an integer network: pixels less half their range, unscaled."""
-    return tiny_spec(network, pixel_type=pixel_type, shift=float(2 ** (8 * np.dtype(pixel_type.value).itemsize - 1)), scale=1.0)
+    return tiny_spec(network, scope=scope, pixel_type=pixel_type, shift=float(2 ** (8 * np.dtype(pixel_type.value).itemsize - 1)), scale=1.0)
 
 
 def largest_sum(network: UNet, pixels: NDArray[np.uint8] | NDArray[np.uint16], spec: ModelSpec) -> float:
@@ -196,7 +198,7 @@ def largest_sum(network: UNet, pixels: NDArray[np.uint8] | NDArray[np.uint16], s
 def _exported(outputs: tuple[str, ...], integer: bool, scope: Scope, pixel_type: PixelType, **sizes: int) -> tuple[bytes, bytes]:
     """Export once a test session what many tests use; return the checkpoint's bytes and the model's."""
     network = integer_network(**sizes) if integer else tiny_network(**sizes)
-    spec = integer_spec(network, pixel_type=pixel_type) if integer else tiny_spec(network, scope=scope, pixel_type=pixel_type)
+    spec = (integer_spec if integer else tiny_spec)(network, scope=scope, pixel_type=pixel_type)
     with TemporaryDirectory() as folder:
         checkpoint = tiny_checkpoint(Path(folder, "model.safetensors"), network, spec)
         result = export_model(checkpoint, Path(folder, "model.onnx"), outputs=outputs)

@@ -128,7 +128,9 @@ def read_spec(path: Path) -> ModelSpec:
 
 
 def _refuse_pickle(path: Path, start: bytes) -> None:
-    if path.suffix.lower() in (".pt", ".pth", ".pkl", ".ckpt") or start.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x04")):
+    if path.suffix.lower() in (".pt", ".pth", ".pkl", ".ckpt") or start.startswith(
+        (b"PK\x03\x04", b"\x80\x02", b"\x80\x04")
+    ):
         raise RefusedError(
             f"{path} is a pickle, and reading one can run any program",
             hint="use the model.safetensors of a run that unetctl trained",

@@ -81,7 +81,11 @@ def image_bytes(image: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uin
 
 
 def golden_tile(
-    network: UNet, image: NDArray[np.uint8] | NDArray[np.uint16], *, shift: NDArray[np.float32], scale: NDArray[np.float32]
+    network: UNet,
+    image: NDArray[np.uint8] | NDArray[np.uint16],
+    *,
+    shift: NDArray[np.float32],
+    scale: NDArray[np.float32],
 ) -> GoldenTile:
     """Make a golden tile: `image` `[C, H, W]` of a valid size, with the logits that PyTorch gives on the CPU in fp32.
 

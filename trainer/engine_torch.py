@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unetctl.runtime.engine import Engine, Result, normalisation_inputs
+from unetctl.runtime.cost import activation_values, layers, weight_values
+from unetctl.runtime.engine import Engine, Result, normalisation_inputs, slot_bytes
 from unetctl.runtime.engines import EngineChoice, EngineRequest, EngineStatus
 from unetctl.runtime.errors import ResourceError, UnavailableError
 from unetctl.runtime.model import Model
@@ -22,6 +23,11 @@ from unetctl.runtime.spec import ExportRecord, ModelSpec, PixelType, Scope
 from unetctl.runtime.statistics import Statistics
 from unetctl.trainer.checkpoint import Checkpoint
 from unetctl.trainer.deploy import DeployGraph, image_bytes
+
+
+LIBRARY_BYTES = 128 << 20
+WEIGHT_COPIES = 2.0
+ACTIVATION_FACTOR = 2.0
 
 
 class TorchEngine:
@@ -101,7 +107,9 @@ def torch_choice(checkpoint: Checkpoint, *, device: str = "auto") -> EngineChoic
 
 def engine_bytes(spec: ModelSpec, shape: tuple[int, int], batch: int, slots: int) -> int:
     """Predict the bytes that this engine adds at its peak: an upper bound, fitted to peaks that were measured."""
-    raise NotImplementedError
+    network = layers(spec.depth, spec.base_channels, len(spec.channels), len(spec.classes))
+    values = ACTIVATION_FACTOR * activation_values(*shape, network) * batch + WEIGHT_COPIES * weight_values(network)
+    return LIBRARY_BYTES + int(4 * values) + slots * slot_bytes(spec, shape, batch)
 
 
 def checkpoint_model(checkpoint: Checkpoint, outputs: tuple[str, ...] = ("labels",)) -> Model:
@@ -115,9 +123,7 @@ def checkpoint_model(checkpoint: Checkpoint, outputs: tuple[str, ...] = ("labels
         comparison={},
         versions={"torch": torch.__version__},
     )
-    return Model(
-        path=checkpoint.path, spec=checkpoint.spec, record=record, golden=checkpoint.golden, sha256=sha256
-    )
+    return Model(path=checkpoint.path, spec=checkpoint.spec, record=record, golden=checkpoint.golden, sha256=sha256)
 
 
 def status() -> EngineStatus:

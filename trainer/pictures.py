@@ -87,7 +87,9 @@ def draw_predictions(
             f"wrong: {100 * pixel_error(matrix):.1f} %",
         )
         for one, picture, text in zip(row, pictures, titles, strict=True):
-            one.imshow(picture, interpolation="nearest" if max(truth.shape) < 200 else "antialiased")
+            one.imshow(
+                (255 * picture).astype(np.uint8), interpolation="nearest" if max(truth.shape) < 200 else "antialiased"
+            )
             one.set_title(text, fontsize=9)
             one.set_axis_off()
     patches = [Patch(facecolor=one.colour, edgecolor=INK, label=one.name) for one in classes[:12]]

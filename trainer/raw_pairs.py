@@ -100,9 +100,8 @@ def _wrong_label(image: ImageInfo, label: ImageInfo, pair: FilePair) -> list[str
     if label.planes != image.planes:
         wrong.append(f"{pair.label}: {label.planes} plane(s), and its image has {image.planes}")
     if (label.height, label.width) != (image.height, image.width):
-        wrong.append(
-            f"{pair.label}: {label.width} x {label.height} px, and its image {pair.image.name} is {image.width} x {image.height}"
-        )
+        size = f"{image.width} x {image.height}"
+        wrong.append(f"{pair.label}: {label.width} x {label.height} px, and its image {pair.image.name} is {size}")
     return wrong
 
 

@@ -125,8 +125,8 @@ class TrainConfig:
     """w0 of the paper's weight map; 0 leaves the borders out."""
     border_sigma: float = 5.0
     """Pixels over which the border weight falls off."""
-    class_balance: bool = True
-    """Weigh classes by the inverse of their frequency."""
+    class_balance: bool = False
+    """Weigh classes by the inverse of their frequency too; for a class that is rare everywhere."""
     border_class: str | None = None
     """Class whose connected regions are the cells of the weight map; the one that is not background, else the last."""
 

@@ -28,14 +28,14 @@ def ended(*words: str, cwd: Path, **changes: str | None) -> subprocess.Completed
 
 @posix
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
-    line = f"{sys.executable} -c 'from unetctl.cli.main import main; main()' doctor --json | head -n 1"
+    line = f"{sys.executable} -c 'from unetctl.cli.main import main; main()' init p | head -n 1"
     said = subprocess.run(["bash", "-o", "pipefail", "-c", line], cwd=tmp_path, capture_output=True, timeout=60)
-    assert (said.returncode, said.stdout, said.stderr) == (0, b"{\n", b"")
+    assert (said.returncode, said.stdout, said.stderr) == (0, b"p\n", b"next: cd p\n      unetctl train\n")
 
 
 @posix
 def test_closed_streams_are_no_error(tmp_path: Path) -> None:
-    line = f"{sys.executable} -c 'from unetctl.cli.main import main; main()' doctor >&- 2>&-"
+    line = f"{sys.executable} -c 'from unetctl.cli.main import main; main()' init p >&- 2>&-"
     assert subprocess.run(["bash", "-c", line], cwd=tmp_path, timeout=60).returncode == 0
 
 
@@ -44,7 +44,7 @@ def test_a_full_disk_behind_a_pipe_is_told(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("NOT RUN: this system has no /dev/full")
     with Path("/dev/full").open("wb") as full:
-        said = subprocess.run([*COMMAND, "doctor"], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, timeout=60)
+        said = subprocess.run([*COMMAND, "init", "p"], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, timeout=60)
     assert said.returncode == 74
     assert said.stderr.startswith(b"error: ")
     assert b"Traceback" not in said.stderr

@@ -109,7 +109,7 @@ def test_the_readme_tells_the_whole_story() -> None:
     [
         "\n```console\n$ unetctl segmnt x.tif\n```\n",
         "\n```console\n$ rm slide.tif\n```\n",
-        "\n```python\nfrom unetctl.runtime import segmentation\n```\n",
+        "\n```python\nfrom unetctl.runtime import no_such_thing\n```\n",
     ],
 )
 def test_a_seeded_wrong_command_is_caught(page: str, tmp_path: Path) -> None:
@@ -128,6 +128,12 @@ def test_a_block_is_left_out_only_with_a_reason() -> None:
 def test_every_link_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", page.read_text("utf-8"))
     assert not [link for link in links if not (page.parent / link).exists()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_names_is_there(page: Path) -> None:
+    named = re.findall(r"`((?:runtime|trainer|exporter|cli|tests|benchmarks|docs)/[\w/.]+)`", page.read_text("utf-8"))
+    assert not [name for name in named if not (ROOT / name).exists()]
 
 
 def test_every_page_that_the_code_names_is_there() -> None:

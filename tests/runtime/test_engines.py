@@ -61,7 +61,7 @@ def test_variants_installed_over_each_other_are_told(monkeypatch: pytest.MonkeyP
 
 
 def test_a_file_that_onnxruntime_cannot_load_is_named(tmp_path: Path) -> None:
-    case = read_case(tiny_model(tmp_path))
+    case = read_case(tiny_model(tmp_path, classes=3, outputs=("labels", "probabilities")))
     case.model.path.write_bytes(b"\x08\x0a nothing that follows is a graph")
     request = EngineRequest(model=case.model, shapes=((60, 60),), batch=1, slots=1, threads=1)
     with pytest.raises(DataError, match=r"model\.onnx"), open_engine("onnxruntime", request):
@@ -69,7 +69,7 @@ def test_a_file_that_onnxruntime_cannot_load_is_named(tmp_path: Path) -> None:
 
 
 def test_predicted_bytes_grow_with_tile_batch_and_width(tmp_path: Path) -> None:
-    spec = read_case(tiny_model(tmp_path)).model.spec
+    spec = read_case(tiny_model(tmp_path, classes=3, outputs=("labels", "probabilities"))).model.spec
     for name in ENGINES:
         smallest = engine_bytes(name, spec, (60, 60), 1, 1)
         assert smallest > 0

@@ -176,9 +176,9 @@ def test_bomb_in_a_tile_is_refused_without_inflating_it(tmp_path: Path, compress
 
 
 @pytest.mark.parametrize("codec", ["jpeg", "jpeg2000", "png"])
-@pytest.mark.parametrize("shape", [(16, 64), (64, 16), (16, 16), (2000, 2000)])
+@pytest.mark.parametrize("shape", [(16, 64), (64, 16), (16, 16), (300, 300)])
 def test_tile_of_another_shape_is_damaged(tmp_path: Path, codec: str, shape: tuple[int, int]) -> None:
-    """Of 16 x 64 px, the tile would be filled with rearranged pixels; of 2000 x 2000, the memory with more than due."""
+    """Of 16 x 64 px, the tile would be filled with rearranged pixels; of 300 x 300, the memory with more than due."""
     encode = {"jpeg": imagecodecs.jpeg8_encode, "jpeg2000": imagecodecs.jpeg2k_encode, "png": imagecodecs.png_encode}
     tifffile.imwrite(
         tmp_path / "a.tif",

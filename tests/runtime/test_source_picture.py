@@ -113,9 +113,10 @@ def test_the_jpeg_decoder_alone_would_fill_what_is_missing() -> None:
     assert (filled != imagecodecs.jpeg8_decode(data)).any()
 
 
-def test_changed_bit_in_a_png_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("from_end", [13, 17, 20, 100, 1000, 2000])
+def test_changed_bit_in_a_png_is_found(tmp_path: Path, from_end: int) -> None:
     data = bytearray(imagecodecs.png_encode(pattern(64, 64)))
-    data[len(data) // 2] ^= 1
+    data[-from_end] ^= 1
     (tmp_path / "a.png").write_bytes(data)
     with closing(open_image(tmp_path / "a.png")) as source, pytest.raises(DataError, match="is damaged"):
         read_plane(source)

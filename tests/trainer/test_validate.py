@@ -57,7 +57,7 @@ def test_scores_are_of_all_pixels_and_the_mode_is_kept() -> None:
 
 
 def test_dropout_is_off_when_a_network_is_judged() -> None:
-    pair = pair_of(*discs(0))
+    pair = pair_of(discs(0)[0], discs(0)[1] > 0)
     net = network().train()
     assert judge(net, [pair], WEIGHTS, CPU)[0].loss == judge(net, [pair], WEIGHTS, CPU)[0].loss
 
