@@ -1,0 +1,1 @@
+"""From a checkpoint to a model file that was compared with PyTorch before it was let out."""

@@ -1,13 +1,13 @@
 """From a checkpoint to a model file that may be trusted: trace, write, compare, strip, check, publish.
 
-    checkpoint -> graph with logits -> temporary file -> compared on every engine -> logits removed, records added
-               -> the file as it will be -> read and checked as a user's machine will -> renamed to its final path
+checkpoint -> graph with logits -> temporary file -> compared on every engine -> logits removed, records added
+           -> the file as it will be -> read and checked as a user's machine will -> renamed to its final path
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from unetctl.exporter.compare import ComparisonRow, compare, real_tiles, refuse_failures, torch_runner
+from unetctl.exporter.compare import ComparisonRow, Runner, compare, real_tiles, refuse_failures, torch_runner
 from unetctl.exporter.to_onnx import to_onnx
 from unetctl.runtime.check import RELATIVE_TOLERANCE, check_model
 from unetctl.runtime.engines import engine_status, open_engine, run_file
@@ -55,8 +55,8 @@ def export_model(
     """Export a checkpoint to the ONNX file `output`, replacing it in one step if the comparison passes.
 
     `images` are real images `[C, H, W]` that training did not see, beside the golden tiles; `engines` names those to
-    compare with, by default all that this machine can run. Raises `CheckFailedError`, and then nothing is at `output` that
-    was not there before; `UnavailableError` without an engine; `DataError` without golden tiles.
+    compare with, by default all that this machine can run. Raises `CheckFailedError`, and then `output` is what it was
+    before; `UnavailableError` without an engine; `DataError` without golden tiles.
     """
     names = engines or tuple(one.name for one in engine_status() if one.usable)
     if not names:
@@ -94,7 +94,8 @@ def _compare_all(
     on_step: Callable[[str], None],
 ) -> tuple[ComparisonRow, ...]:
     sets = {"golden": checkpoint.golden, "validation": real_tiles(checkpoint, images)}
-    runners = {"torch": torch_runner(checkpoint, outputs), **{name: partial(run_file, name, path) for name in names}}
+    runners: dict[str, Runner] = {"torch": torch_runner(checkpoint, outputs)}
+    runners |= {name: partial(run_file, name, path) for name in names}
     rows = []
     for name, run in runners.items():
         on_step(f"comparing {name} with PyTorch")

@@ -2,7 +2,7 @@
 
     image [batch, C, 2^d th - 4, 2^d tw - 4] (, 2 for 16 bits)  ->  labels, probabilities, and for the comparison logits
 
-The sizes are free because tile and batch are chosen where the model runs; 2^d t - 4 are the sizes that the network takes.
+The sizes are free because tile and batch are chosen where the model runs; 2^d t - 4 are those that the network takes.
 """
 
 from __future__ import annotations
@@ -58,7 +58,16 @@ def to_onnx(checkpoint: Checkpoint, outputs: tuple[str, ...]) -> onnx.ModelProto
         )
     assert program is not None
     model: onnx.ModelProto = program.model_proto
+    _strip(model)
     return model
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Remove what tracing noted of this machine (stack traces with its paths), and sizes that any runtime infers."""
+    del model.graph.value_info[:]
+    for part in (model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")
 
 
 @contextmanager

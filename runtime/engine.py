@@ -3,8 +3,8 @@
     reader thread    buffer(0) -> fill      buffer(1) -> fill      buffer(0) -> fill
     owner thread                submit(0)              submit(1)   result(0)    submit(0)   result(1) ...
 
-An engine owns the memory of its inputs, because the best ones want it pinned, aligned or on the device. Readers fill it in
-place; everything else is called by one thread.
+An engine owns the memory of its inputs, because the best ones want it pinned, aligned or on the device. Readers fill it
+in place; everything else is called by one thread.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """The ONNX Runtime engine: CPUs everywhere, and CUDA where `onnxruntime-gpu` finds a device.
 
-One session with free sizes serves every shape of a plan, so the weights are in memory once. Inputs and outputs are bound
-to memory that the engine owns: nothing is copied. `submit` hands a slot to one worker thread, so that the caller can start
-the next one while a batch is computed.
+One session with free sizes serves every shape of a plan, as fast as a session for each would, and holds the weights
+once. Inputs and outputs are bound to memory that the engine owns: nothing is copied. `submit` hands a slot to one
+worker thread, so that the caller can prepare the next one while a batch is computed.
 """
 
 from __future__ import annotations
 
-import sys
+import ctypes
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -44,6 +45,12 @@ class OnnxRuntimeEngine:
         request, spec = self._request, self._spec
         self._session = open_session(request.model.path, threads=request.threads)
         self._outputs = [one.name for one in self._session.get_outputs()]
+        if tuple(self._outputs) != request.model.record.outputs:
+            raise DataError(
+                f"{request.model.path} gives {', '.join(self._outputs)}",
+                cause=f"its record promises {', '.join(request.model.record.outputs)}: it was changed after its export",
+                hint="export it again",
+            )
         area = max(height * width for height, width in request.shapes)
         self._memory = [_SlotMemory(spec, request.batch, area, self._outputs) for _ in range(self.slots)]
         self._pending: list[Future[Result]] = [Future() for _ in range(self.slots)]
@@ -72,7 +79,7 @@ class OnnxRuntimeEngine:
 
     def _run(self, memory: _SlotMemory, statistics: Statistics | None) -> Result:
         binding = self._session.io_binding()
-        inputs = {"image": memory.bytes_view()}
+        inputs: dict[str, NDArray[Any]] = {"image": memory.bytes_view()}
         if self._spec.normalisation.scope is Scope.IMAGE:
             inputs["shift"], inputs["scale"] = normalisation_inputs(self._spec, statistics)
         outputs = memory.outputs()
@@ -90,7 +97,9 @@ class _SlotMemory:
 
     def __init__(self, spec: ModelSpec, batch: int, area_px: int, outputs: list[str]) -> None:
         self._depth, self._channels = spec.depth, len(spec.channels)
-        self._input = np.zeros(batch * self._channels * area_px, dtype=spec.pixel_type.value)
+        self._input = np.zeros(
+            batch * self._channels * area_px, dtype=np.dtype(spec.pixel_type.value).newbyteorder("<")
+        )
         planes = {"labels": 1, "probabilities": len(spec.classes)}
         self._outputs = {name: np.zeros(batch * planes[name] * area_px, dtype=np.uint8) for name in outputs}
         self._planes = planes
@@ -106,8 +115,6 @@ class _SlotMemory:
         """Return the input as the graph takes it: 16-bit pixels as two bytes, low first."""
         if self._tiles.itemsize == 1:
             return self._tiles
-        if sys.byteorder == "big":
-            self._tiles.byteswap(inplace=True)
         return self._tiles.view(np.uint8).reshape(*self._tiles.shape, 2)
 
     def outputs(self) -> dict[str, NDArray[np.uint8]]:
@@ -131,7 +138,7 @@ def import_onnxruntime() -> Any:
 
 
 def open_session(path: Path, *, threads: int) -> Any:
-    """Load a model into an `InferenceSession` with the options that were measured: docs/decisions/0003.
+    """Load a model into an `InferenceSession` with options that were measured on two cores.
 
     Raises `UnavailableError` if CUDA was found and then not taken, and `DataError` if the model is refused.
     """
@@ -140,8 +147,12 @@ def open_session(path: Path, *, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what goes wrong is raised, and said once
-    options.enable_mem_pattern = False  # with free sizes it adds a second arena: a quarter more memory, no speed
+    options.enable_mem_pattern = False  # with several shapes it took a quarter more memory and was not faster
+    # Threads that spin between two layers take the processor from readers and writers, and win nothing on large tiles.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     provider = _provider(onnxruntime)
+    if provider == "CUDAExecutionProvider":
+        onnxruntime.preload_dlls()  # of the nvidia packages beside it
     with translated(str(path)):
         session = onnxruntime.InferenceSession(path, options, providers=[provider])
     if provider not in session.get_providers():
@@ -173,9 +184,7 @@ def status() -> EngineStatus:
         device = "CUDA" if _provider(onnxruntime) == "CUDAExecutionProvider" else "CPU"
     except (UnavailableError, AttributeError) as error:  # of two variants one was removed: an empty module is left
         why = getattr(error, "cause", "") or str(error)
-        return EngineStatus(
-            name="onnxruntime", version="", usable=False, why_not=several or why, hint=tidy or INSTALL
-        )
+        return EngineStatus(name="onnxruntime", version="", usable=False, why_not=several or why, hint=tidy or INSTALL)
     return EngineStatus(
         name="onnxruntime",
         version=onnxruntime.__version__,
@@ -212,15 +221,26 @@ def translated(what: str) -> Iterator[None]:
         message = " ".join(str(error).split())
         if "allocat" in message.lower() or "out of memory" in message.lower():
             hint = "a smaller --max-memory"
-            raise ResourceError(f"ONNX Runtime has too little memory for {what}", cause=message[:300], hint=hint) from error
+            raise ResourceError(
+                f"ONNX Runtime has too little memory for {what}", cause=message[:300], hint=hint
+            ) from error
         raise DataError(f"ONNX Runtime refuses {what}", cause=message[:500]) from error
 
 
 def _provider(onnxruntime: Any) -> str:
-    """Return the provider to use: CUDA where this build has it and a device answers (not run on a GPU so far)."""
-    if "CUDAExecutionProvider" in onnxruntime.get_available_providers() and Path("/dev/nvidia0").exists():
-        return "CUDAExecutionProvider"
-    return "CPUExecutionProvider"
+    """Return the provider to use: CUDA where this build has it and a device answers (NOT RUN on a GPU so far)."""
+    has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    return "CUDAExecutionProvider" if has_cuda and _cuda_devices() else "CPUExecutionProvider"
+
+
+def _cuda_devices() -> int:
+    """Ask the driver how many devices there are; ONNX Runtime itself would fall back to the CPU without a word."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int()
+    return 0 if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) else count.value
 
 
 def _version(distribution: str) -> str:

@@ -1,7 +1,7 @@
 """The engines of this package, which of them can run here, and what each needs.
 
-A closed table: name, module, the class in it, and the extra that installs what it imports. The torch engine is not here,
-because it needs the network and lives with the trainer; `unetctl.cli` passes it in.
+A closed table: name, module, and the class in it. The torch engine is not here, because it needs the network and lives
+with the trainer; `unetctl.cli` passes it in.
 """
 
 from __future__ import annotations
@@ -74,11 +74,10 @@ class EngineEntry:
     """Has `status() -> EngineStatus` and `engine_bytes(spec, shape, batch, slots) -> int`, and `run_file`."""
     engine: str
     """The class in it, called with an `EngineRequest`."""
-    extra: str
 
 
 ENGINES: dict[str, EngineEntry] = {
-    "onnxruntime": EngineEntry(module="unetctl.runtime.engine_onnxruntime", engine="OnnxRuntimeEngine", extra="cpu"),
+    "onnxruntime": EngineEntry(module="unetctl.runtime.engine_onnxruntime", engine="OnnxRuntimeEngine"),
 }
 """The best first: `auto` takes the first that is usable."""
 

@@ -1,7 +1,7 @@
 """Golden tiles: real inputs with PyTorch's own fp32 logits, the truth against which every engine is accepted.
 
-They travel inside the model file, so that a machine without torch can still tell whether its engine computes the network
-or something else (`unetctl check model`).
+They travel inside the model file, so that a machine without torch can still tell whether its engine computes the
+network or something else (`unetctl check model`).
 """
 
 from __future__ import annotations

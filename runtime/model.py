@@ -56,8 +56,8 @@ class Model:
 def read_model(path: str | Path) -> Model:
     """Read a model file and check all of it: 0.2 s for the paper's network.
 
-    Raises `MissingInputError`, `DataError` (not ONNX, not ours, damaged, weights not finite) and `RefusedError` (it keeps
-    weights or programs elsewhere).
+    Raises `MissingInputError`, `DataError` (not ONNX, not ours, damaged, weights not finite) and `RefusedError` (it
+    keeps weights or programs elsewhere).
     """
     path = Path(path)
     with _mapped(path) as content:
@@ -178,6 +178,10 @@ def _check_tensor(tensor: memoryview, path: Path) -> None:
         return
     dtype, size = _FLOAT_TYPES[kind]
     for number, value in fields(tensor):
+        if number == 5:
+            raise DataError(
+                f"{path}: the weights {name!r} are stored one by one, which cannot be checked", hint="export it again"
+            )
         if number not in (4, 9, 10) or isinstance(value, int):
             continue
         if len(value) % size:

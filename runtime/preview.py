@@ -55,12 +55,22 @@ class Preview:
                 self._overlay[(slice(None), *place)] = self._shrink(self._palette[:, samples])
 
     def to_png(self) -> bytes:
-        """Return the picture: the image at the left, the image under its classes at the right."""
-        plain = _stretch(self._pixels)
-        covered = plain * (1 - OPACITY * self._overlay[3]) + OPACITY * self._overlay[:3]
-        gap = np.ones((3, plain.shape[1], GAP_PX), np.float32)
-        picture = np.clip(np.concatenate([plain, gap, covered], axis=2) * 255 + 0.5, 0, 255).astype(np.uint8)
-        return bytes(imagecodecs.png_encode(np.ascontiguousarray(np.moveaxis(picture, 0, -1))))
+        """Return the picture: the image at the left, under its classes at the right.
+
+        Contrast is stretched between the 1st and the 99th percentile.
+        """
+        height, width = self._overlay.shape[1:]
+        picture = np.full((height, 2 * width + GAP_PX, 3), 255, np.uint8)
+        low, high = np.percentile(self._pixels[:3, ::2, ::2], (1, 99))
+        opacity = OPACITY * self._overlay[3]
+        for channel in range(3):  # one by one, so that the picture takes no more memory than a tile
+            source = self._pixels[channel if len(self._pixels) >= 3 else 0]
+            plain = np.clip((source - low) * (255 / max(float(high - low), 1e-6)), 0, 255)
+            picture[:, :width, channel] = plain + 0.5
+            plain *= 1 - opacity
+            plain += 255 * OPACITY * self._overlay[channel]
+            picture[:, width + GAP_PX :, channel] = plain + 0.5
+        return bytes(imagecodecs.png_encode(picture))
 
     def _bands(self, tile: Tile) -> Iterator[tuple[int, tuple[slice, slice]]]:
         """Yield the bands of one chunk's height of a tile, and their places in the preview; they bound the memory."""
@@ -85,14 +95,6 @@ class Preview:
         heights = np.diff(np.append(starts_y, samples_cyx.shape[1]))
         widths = np.diff(np.append(starts_x, samples_cyx.shape[2]))
         return np.asarray(sums / (heights[:, None] * widths[None, :]), np.float32)
-
-
-def _stretch(pixels_cyx: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return three channels in 0 to 1, with the contrast between the 1st and the 99th percentile."""
-    channels = pixels_cyx[:3] if pixels_cyx.shape[0] >= 3 else pixels_cyx[[0, 0, 0]]
-    low, high = np.percentile(channels, (1, 99))
-    stretched = (channels - low) / max(float(high - low), 1e-6)
-    return np.asarray(np.clip(stretched, 0, 1), np.float32)
 
 
 def _rgb(colour: str) -> tuple[float, float, float]:

@@ -1,7 +1,7 @@
 """Just enough of the protocol buffer wire format to walk through a file without the `onnx` package.
 
-A message is a row of fields; each starts with a varint `number << 3 | wire type`. Nothing is copied: what has a length is
-handed out as a view of the file.
+A message is a row of fields; each starts with a varint `number << 3 | wire type`. Nothing is copied: what has a length
+is handed out as a view of the file.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         else:
             raise WireError(f"wire type {wire} at byte {at}")
         if size > end - at:
-            raise WireError(f"a field of {size} bytes at byte {at} of {end}: the file is cut off or is no protocol buffer")
+            raise WireError(
+                f"a field of {size} bytes at byte {at} of {end}: the file is cut off or is no protocol buffer"
+            )
         yield number, message[at : at + size]
         at += size
 

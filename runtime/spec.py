@@ -7,6 +7,7 @@ Both are data, frozen, and travel as JSON: in a checkpoint's safetensors header 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
@@ -105,12 +106,18 @@ class ModelSpec:
 
     def _check(self, source: str) -> None:
         wrong = ""
-        if self.architecture != ARCHITECTURE:
+        whole = (self.depth, self.base_channels, 0 if self.background is None else self.background)
+        numbers = (*self.normalisation.shift, *self.normalisation.scale, self.pixel_size_um or 0)
+        if not all(type(one) is int for one in whole):
+            wrong = f"depth, base_channels, background: {whole}"
+        elif not all(isinstance(one, int | float) and math.isfinite(one) for one in numbers):
+            wrong = f"shift, scale, pixel_size_um: {numbers}"
+        elif self.architecture != ARCHITECTURE:
             wrong = f"architecture {self.architecture!r}; this version knows {ARCHITECTURE!r}"
         elif not 1 <= self.depth <= 8 or self.base_channels < 1:
             wrong = f"depth {self.depth} with {self.base_channels} base channels"
-        elif not 2 <= len(self.classes) <= 256:
-            wrong = f"{len(self.classes)} classes; labels are uint8, so 2 to 256 are possible"
+        elif not 2 <= len(self.classes) <= 255:
+            wrong = f"{len(self.classes)} classes; labels are uint8 and 255 means no number, so 2 to 255 are possible"
         elif self.background is not None and not 0 <= self.background < len(self.classes):
             wrong = f"background class {self.background} of {len(self.classes)}"
         elif self.normalisation.scope is Scope.MODEL and not (
@@ -141,6 +148,8 @@ class ExportRecord:
     def from_json(cls, text: str, *, source: str) -> Self:
         """Read a record; `source` names the file in the errors. Raises `DataError`."""
         values = _load(text, what=f"the export record in {source}", cls=cls)
+        if not isinstance(values["outputs"], list):
+            raise DataError(f"{source}: the export record is malformed", cause=f"outputs {values['outputs']!r}")
         values["outputs"] = tuple(values["outputs"])
         return cls(**values)
 

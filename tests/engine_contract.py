@@ -100,7 +100,9 @@ class EngineContract:
                 assert buffer.flags.c_contiguous
 
     def test_slots_in_flight_do_not_mix(self, exact: EngineCase) -> None:
-        pixels = [random_pixels(exact.model.spec, (1, 2, *shape), seed) for seed, shape in enumerate((LARGE, SMALL, LARGE))]
+        pixels = [
+            random_pixels(exact.model.spec, (1, 2, *shape), seed) for seed, shape in enumerate((LARGE, SMALL, LARGE))
+        ]
         with self.open(exact, self.request(exact)) as engine:
             assert engine.slots == 3
             for slot, tiles in enumerate(pixels):
@@ -130,7 +132,9 @@ class EngineContract:
                 engine.buffer(0, SMALL)[:] = rest
                 engine.buffer(0, SMALL)[0] = pixels[0]
                 engine.submit(0, None)
-                np.testing.assert_array_equal(engine.result(0).labels[0], exact.logits(pixels, 128, 1).argmax(axis=1)[0])
+                np.testing.assert_array_equal(
+                    engine.result(0).labels[0], exact.logits(pixels, 128, 1).argmax(axis=1)[0]
+                )
 
     @pytest.fixture
     def measured(self, tmp_path: Path) -> EngineCase:
@@ -188,8 +192,8 @@ class EngineContract:
     def test_statistics_that_cannot_be_are_refused(self, measured: EngineCase, statistics: Statistics | None) -> None:
         with self.open(measured, self.request(measured)) as engine:
             engine.buffer(0, SMALL)[:] = 0
+            engine.submit(0, statistics)
             with pytest.raises(DataError, match="statistics"):
-                engine.submit(0, statistics)
                 engine.result(0)
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -215,7 +219,7 @@ class EngineContract:
 
     def test_leaving_with_work_in_flight_does_not_hang(self, exact: EngineCase) -> None:
         engine = self.open(exact, self.request(exact))
-        with pytest.raises(KeyboardInterrupt), engine:
+        with pytest.raises(KeyboardInterrupt), engine:  # noqa: PT012
             for slot in range(3):
                 engine.buffer(slot, LARGE)[:] = 0
                 engine.submit(slot, None)

@@ -22,9 +22,7 @@ from unetctl.trainer.network import UNet
 COLOURS = ("#000000", "#ffffff", "#e41a1c", "#377eb8", "#4daf4a")
 
 
-def tiny_network(
-    *, depth: int = 2, base_channels: int = 4, channels: int = 1, classes: int = 2, seed: int = 0
-) -> UNet:
+def tiny_network(*, depth: int = 2, base_channels: int = 4, channels: int = 1, classes: int = 2, seed: int = 0) -> UNet:
     """A network with the paper's initialisation and biases, so that no layer is idle; eval mode."""
     torch.manual_seed(seed)
     network = UNet(channels=channels, classes=classes, depth=depth, base_channels=base_channels).eval()
@@ -94,13 +92,11 @@ def tiny_checkpoint(path: Path, network: UNet, spec: ModelSpec, golden: tuple[Go
     return path
 
 
-def integer_network(
-    *, depth: int, base_channels: int = 4, channels: int = 1, classes: int = 2, seed: int = 0
-) -> UNet:
+def integer_network(*, depth: int, base_channels: int = 4, channels: int = 1, classes: int = 2, seed: int = 0) -> UNet:
     """A network of sparse integer weights, for `integer_spec`: two or three taps of +1 or -1 a filter.
 
-    With integer pixels every activation and partial sum is an integer (`largest_sum` tells how large), so that any order of
-    summation gives the same bits. Only the last 1x1 convolution takes all channels, so that none is idle.
+    With integer pixels every activation and partial sum is an integer (`largest_sum` tells how large), so that any
+    order of summation gives the same bits. Only the last 1x1 convolution takes all channels, so that none is idle.
     """
     network = UNet(channels=channels, classes=classes, depth=depth, base_channels=base_channels).eval()
     draw = np.random.default_rng(seed)
@@ -166,11 +162,15 @@ def _make_sparse_up(layer: nn.ConvTranspose2d, draw: np.random.Generator) -> Non
     layer.bias.copy_(torch.from_numpy(draw.integers(0, 9, size=layer.out_channels).astype(np.float64)))
 
 
-def integer_spec(
-    network: UNet, *, scope: Scope = Scope.MODEL, pixel_type: PixelType = PixelType.UINT8
-) -> ModelSpec:
+def integer_spec(network: UNet, *, scope: Scope = Scope.MODEL, pixel_type: PixelType = PixelType.UINT8) -> ModelSpec:
     """The spec of an integer network: pixels less half their range, unscaled."""
-    return tiny_spec(network, scope=scope, pixel_type=pixel_type, shift=float(2 ** (8 * np.dtype(pixel_type.value).itemsize - 1)), scale=1.0)
+    return tiny_spec(
+        network,
+        scope=scope,
+        pixel_type=pixel_type,
+        shift=float(2 ** (8 * np.dtype(pixel_type.value).itemsize - 1)),
+        scale=1.0,
+    )
 
 
 def largest_sum(network: UNet, pixels: NDArray[np.uint8] | NDArray[np.uint16], spec: ModelSpec) -> float:
@@ -185,7 +185,9 @@ def largest_sum(network: UNet, pixels: NDArray[np.uint8] | NDArray[np.uint16], s
         sums = run(inputs[0].abs(), layer.weight.abs(), layer.bias.abs(), stride=layer.stride)
         largest = max(largest, float(sums.max()))
 
-    hooks = [one.register_forward_hook(look) for one in network.modules() if isinstance(one, nn.Conv2d | nn.ConvTranspose2d)]
+    hooks = [
+        one.register_forward_hook(look) for one in network.modules() if isinstance(one, nn.Conv2d | nn.ConvTranspose2d)
+    ]
     shift = torch.tensor(spec.normalisation.shift).reshape(1, -1, 1, 1)
     with torch.inference_mode():
         network(torch.from_numpy(pixels.astype(np.float32)) - shift)
@@ -195,7 +197,9 @@ def largest_sum(network: UNet, pixels: NDArray[np.uint8] | NDArray[np.uint16], s
 
 
 @cache
-def _exported(outputs: tuple[str, ...], integer: bool, scope: Scope, pixel_type: PixelType, **sizes: int) -> tuple[bytes, bytes]:
+def _exported(
+    outputs: tuple[str, ...], integer: bool, scope: Scope, pixel_type: PixelType, **sizes: int
+) -> tuple[bytes, bytes]:
     """Export once a test session what many tests use; return the checkpoint's bytes and the model's."""
     network = integer_network(**sizes) if integer else tiny_network(**sizes)
     spec = (integer_spec if integer else tiny_spec)(network, scope=scope, pixel_type=pixel_type)

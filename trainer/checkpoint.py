@@ -49,8 +49,8 @@ class Checkpoint:
 def weights_sha256(state: Mapping[str, Tensor]) -> str:
     """Return the SHA-256 of a network's tensors, whatever file they are in.
 
-    Hashed are, for every tensor in the order of its name: the name, the dtype (`float32`) and the shape (`64,1,3,3`), each
-    as UTF-8 with a zero byte after it, and then the values, row-major and little-endian.
+    Hashed are, for every tensor in the order of its name: the name, the dtype (`float32`) and the shape (`64,1,3,3`),
+    each as UTF-8 with a zero byte after it, and then the values, row-major and little-endian.
     """
     return _arrays_sha256({name: tensor.detach().cpu().numpy() for name, tensor in state.items()})
 
@@ -66,7 +66,7 @@ def _arrays_sha256(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def save_checkpoint(path: Path, network: UNet, spec: ModelSpec, golden: Sequence[GoldenTile]) -> None:
-    """Write a checkpoint atomically. `spec.weights_sha256` must be that of `network`; raises `DataError` if it is not."""
+    """Write a checkpoint atomically. Raises `DataError` unless `spec.weights_sha256` is that of `network`."""
     from safetensors.numpy import save
 
     weights = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in network.state_dict().items()}
@@ -162,11 +162,11 @@ def _build(weights: Mapping[str, NDArray[Any]], spec: ModelSpec, path: Path) -> 
 
     from unetctl.trainer.network import UNet
 
-    network = UNet(
-        channels=len(spec.channels), classes=len(spec.classes), depth=spec.depth, base_channels=spec.base_channels
-    )
+    sizes = {"depth": spec.depth, "base_channels": spec.base_channels}
+    with torch.device("meta"):  # neither memory nor random numbers for weights that are replaced
+        network = UNet(channels=len(spec.channels), classes=len(spec.classes), **sizes)
     try:
-        network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+        network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()}, assign=True)
     except RuntimeError as error:
         raise DataError(f"{path}: the weights do not fit the network that its spec names", cause=str(error)) from error
     return network.eval()

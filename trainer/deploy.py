@@ -1,10 +1,10 @@
 """All per-pixel work around the network, so that every runtime does the same and the bus carries bytes.
 
-    image uint8 [N, C, H, W]      -> cast, (pixel - shift) * scale -> network -> arg-max  -> labels uint8 [N, h, w]
-          or [N, C, H, W, 2]                                                  -> soft-max -> probabilities uint8 [N, K, h, w]
+    image uint8 [N, C, H, W]  ->  cast, (pixel - shift) * scale  ->  network -> arg-max   ->  labels [N, h, w]
+      or [N, C, H, W, 2]                                                     -> soft-max  ->  probabilities [N, K, h, w]
 
-16-bit images enter as their bytes, low first, because TensorRT takes no UINT16. The torch engine runs this module and the
-exporter traces it: there is one statement of what happens to a pixel.
+16-bit images enter as their bytes, low first, because TensorRT takes no UINT16. The torch engine runs this module and
+the exporter traces it: there is one statement of what happens to a pixel.
 
 A logit that is NaN or infinite must not become a class. The sum of the logits' magnitudes carries it to one number a
 pixel, and a comparison that no NaN passes then chooses between the class and `INVALID_LABEL`. Written so, it holds in
@@ -13,6 +13,8 @@ PyTorch, ONNX Runtime and OpenVINO, which is measured; `z == z` does not (OpenVI
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,7 +22,7 @@ from torch import Tensor, nn
 
 from unetctl.runtime.engine import INVALID_LABEL
 from unetctl.runtime.golden import GoldenTile
-from unetctl.runtime.spec import ModelSpec, PixelType, Scope
+from unetctl.runtime.spec import ModelSpec, PixelType
 from unetctl.trainer.network import UNet
 
 LARGEST_LOGIT = 1e30
@@ -42,7 +44,6 @@ class DeployGraph(nn.Module):
         self.network = network
         self.outputs = outputs
         self.pixels_are_bytes = spec.pixel_type is PixelType.UINT16
-        self.per_image = spec.normalisation.scope is Scope.IMAGE
         self.register_buffer("shift", torch.tensor(spec.normalisation.shift, dtype=torch.float32))
         self.register_buffer("scale", torch.tensor(spec.normalisation.scale, dtype=torch.float32))
 
@@ -54,14 +55,19 @@ class DeployGraph(nn.Module):
             x = x[..., 0] + 256.0 * x[..., 1]
         x = (x - shift.reshape(1, -1, 1, 1)) * scale.reshape(1, -1, 1, 1)
         logits = self.network(x).to(torch.float32)
-        found = {"labels": labels_of, "probabilities": probabilities_of, "logits": lambda z: z}
+        found: dict[str, Callable[[Tensor], Tensor]] = {
+            "labels": labels_of,
+            "probabilities": probabilities_of,
+            "logits": lambda unchanged: unchanged,
+        }
         return tuple(found[name](logits) for name in self.outputs)
 
 
 def labels_of(logits: Tensor) -> Tensor:
-    """Return the class of the largest logit, the first of equals, or `INVALID_LABEL`: `[N, K, h, w]` to uint8 `[N, h, w]`.
+    """Return the class of the largest logit, the first of equals: `[N, K, h, w]` to uint8 `[N, h, w]`.
 
-    The class goes through float32 because TensorRT converts nothing else to uint8; two classes need no arg-max.
+    `INVALID_LABEL` stands where a logit is NaN or infinite. The class goes through float32 because TensorRT converts
+    nothing else to uint8; two classes need no arg-max.
     """
     best = logits[:, 1] > logits[:, 0] if logits.shape[1] == 2 else logits.argmax(dim=1)
     is_finite = logits.abs().sum(dim=1) <= LARGEST_LOGIT

@@ -18,6 +18,9 @@ PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#f
 NOTHING_COLOUR = "#000000"
 """The background's colour, where none is given."""
 
+MANY_CLASSES = 8
+"""With more values than this, the labels may well number objects."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassMap:
@@ -70,6 +73,9 @@ def class_map(config: Config, found: Sequence[int]) -> ClassMap:
                 hint='name the classes and their values under [[classes]], or set kind = "instances" for objects',
             )
         names, values = [f"class {value}" for value in found], tuple((value,) for value in found)
+        notice = f"labels hold 0 to {len(found) - 1}: taken as {len(found)} classes; name them under [[classes]]"
+        if len(found) > MANY_CLASSES:
+            notice += ', or set kind = "instances" under [data] if they number objects'
     background = 0 if instances else names.index(config.data.background) if config.data.background else None
     given = [one.colour for one in config.classes] or [None] * len(names)
     colours = [

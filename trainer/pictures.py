@@ -20,6 +20,9 @@ SHOWN_PAIRS = 3
 SHOWN_PX = 512
 """Side of the part that is shown of a large image: its centre."""
 
+MAX_NAME = 30
+"""Letters of an image's name that fit over its picture."""
+
 WRONG = (0.90, 0.10, 0.10)
 INK, FAINT = "#222222", "#b8c4cc"
 
@@ -81,7 +84,9 @@ def draw_predictions(
         errors[truth != labels] = WRONG
         pictures = (image, colours[truth], colours[labels], errors)
         titles = (
-            pair.name,
+            pair.name
+            if len(pair.name) <= MAX_NAME
+            else f"{pair.name[: MAX_NAME // 2]}...{pair.name[-MAX_NAME // 2 :]}",
             "truth",
             f"prediction, Dice {mean_dice(matrix):.3f}",
             f"wrong: {100 * pixel_error(matrix):.1f} %",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def test_variants_installed_over_each_other_are_told(monkeypatch: pytest.MonkeyP
 
 
 def test_a_file_that_onnxruntime_cannot_load_is_named(tmp_path: Path) -> None:
-    case = read_case(tiny_model(tmp_path, classes=3, outputs=("labels", "probabilities")))
+    case = read_case(tiny_model(tmp_path))
     case.model.path.write_bytes(b"\x08\x0a nothing that follows is a graph")
     request = EngineRequest(model=case.model, shapes=((60, 60),), batch=1, slots=1, threads=1)
     with pytest.raises(DataError, match=r"model\.onnx"), open_engine("onnxruntime", request):
@@ -69,9 +70,17 @@ def test_a_file_that_onnxruntime_cannot_load_is_named(tmp_path: Path) -> None:
 
 
 def test_predicted_bytes_grow_with_tile_batch_and_width(tmp_path: Path) -> None:
-    spec = read_case(tiny_model(tmp_path, classes=3, outputs=("labels", "probabilities"))).model.spec
+    spec = read_case(tiny_model(tmp_path)).model.spec
     for name in ENGINES:
         smallest = engine_bytes(name, spec, (60, 60), 1, 1)
         assert smallest > 0
         assert smallest < engine_bytes(name, spec, (600, 60), 1, 1) < engine_bytes(name, spec, (600, 600), 1, 1)
         assert engine_bytes(name, spec, (600, 600), 1, 1) < engine_bytes(name, spec, (600, 600), 2, 2)
+
+
+def test_a_file_that_gives_other_outputs_than_its_record_is_refused(tmp_path: Path) -> None:
+    model = read_case(tiny_model(tmp_path)).model
+    changed = replace(model, record=replace(model.record, outputs=("labels", "probabilities")))
+    request = EngineRequest(model=changed, shapes=((60, 60),), batch=1, slots=1, threads=1)
+    with pytest.raises(DataError, match="gives labels"), open_engine("onnxruntime", request):
+        pass

@@ -258,3 +258,11 @@ def test_jpeg_labels_are_found_out(tmp_path: Path) -> None:
     (tmp_path / "labels" / "cell0.jpg").write_bytes(imagecodecs.jpeg8_encode(labels, level=70))
     with pytest.raises(DataError, match="without \\[\\[classes\\]\\]"):
         load_dataset(config)
+
+
+def test_values_that_may_number_objects_are_pointed_out(tmp_path: Path) -> None:
+    config = make_project(tmp_path)
+    write_png(tmp_path / "labels" / "cell0.png", np.tile(np.arange(60, dtype=np.uint8), (72, 1)))
+    data = load_dataset(config)
+    assert len(data.classes.classes) == 60
+    assert any('kind = "instances"' in notice for notice in data.notices)

@@ -28,14 +28,14 @@ class TestTorchOnCuda(EngineContract):
 
 
 def test_a_checkpoint_is_a_model_that_passes_its_own_check(tmp_path: Path) -> None:
-    checkpoint = read_case(tiny_model(tmp_path, classes=3, outputs=("labels", "probabilities"))).checkpoint
+    checkpoint = read_case(tiny_model(tmp_path)).checkpoint
     (row,) = check_model(checkpoint_model(checkpoint), {"torch": torch_choice(checkpoint).open})
     assert row.passed
     assert row.agreement.flips == 0
 
 
 def test_the_choice_says_what_it_runs_on_and_what_it_needs(tmp_path: Path) -> None:
-    checkpoint = read_case(tiny_model(tmp_path, classes=3, outputs=("labels", "probabilities"))).checkpoint
+    checkpoint = read_case(tiny_model(tmp_path)).checkpoint
     choice = torch_choice(checkpoint)
     assert torch.__version__ in choice.description
     assert choice.bytes_needed(checkpoint.spec, (600, 600), 1, 3) > choice.bytes_needed(checkpoint.spec, (60, 60), 1, 1)
@@ -44,7 +44,7 @@ def test_the_choice_says_what_it_runs_on_and_what_it_needs(tmp_path: Path) -> No
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="NOT RUN: this machine has CUDA")
 def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    case = read_case(tiny_model(tmp_path, classes=3, outputs=("labels", "probabilities")))
+    case = read_case(tiny_model(tmp_path))
     request = EngineRequest(model=case.model, shapes=(SMALL,), batch=1, slots=1, threads=1)
     with pytest.raises(UnavailableError, match="cuda"), TorchEngine(case.checkpoint, request, device="cuda"):
         pass

@@ -11,7 +11,7 @@ from unetctl.trainer.network import UNet
 
 def test_one_lies_at_a_mirrored_corner_and_one_where_the_classes_mix() -> None:
     plain = np.random.default_rng(0).integers(0, 255, (250, 260)).astype(np.uint8)
-    image, instances = discs(0, 250, 260)
+    image = discs(0, 250, 260)[0]
     mixed = np.zeros((250, 260), np.uint8)
     mixed[96:192:2, 96:192] = 1
     pairs = [pair_of(plain, np.zeros_like(plain)), pair_of(image, mixed)]

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -14,16 +15,19 @@ from tests.trainer.project import make_project, write_png
 from unetctl.runtime.errors import DataError, MissingInputError, OutputError, UnetctlError, UsageError
 from unetctl.runtime.system import lock_file
 from unetctl.trainer import train as train_module
-from unetctl.trainer.checkpoint import load_checkpoint
+from unetctl.trainer.checkpoint import load_checkpoint, weights_sha256
 from unetctl.trainer.config import Config
+from unetctl.trainer.dataset import Pair
+from unetctl.trainer.network import UNet
 from unetctl.trainer.train import Progress, train
+from unetctl.trainer.validate import Prediction, Scores
 
 
 class StoppedError(Exception):
     """What a power cut is to a run."""
 
 
-def stop_at(step: int):  # noqa: ANN201
+def stop_at(step: int) -> Callable[[Progress], None]:
     def stop(progress: Progress) -> None:
         if progress.step == step:
             raise StoppedError
@@ -45,9 +49,9 @@ def test_a_continued_run_is_the_run_that_was_not_stopped(tmp_path: Path, optimiz
         with pytest.raises(StoppedError):
             train(config, run=run, on_progress=stop_at(at))
         assert not (tmp_path / "runs" / run / "model.safetensors").exists()
-        steps: list[int] = []
-        continued = train(config, run=run, resume=True, on_progress=lambda now: steps.append(now.step))
-        assert steps == ([] if at == 6 else [4, 5, 6])
+        seen: list[Progress] = []
+        continued = train(config, run=run, resume=True, on_progress=seen.append)
+        assert [now.step for now in seen] == ([] if at == 6 else [4, 5, 6])
         assert weights_of(continued.model) == weights_of(whole.model)
         assert (continued.folder / "history.csv").read_text() == (whole.folder / "history.csv").read_text()
         assert continued.validation == whole.validation
@@ -114,9 +118,9 @@ def test_the_weights_are_those_of_the_best_validation(tmp_path: Path, monkeypatc
     judged = train_module.judge
     kept: list[str] = []
 
-    def second_is_best(network, pairs, *rest):  # noqa: ANN001, ANN002, ANN202
+    def second_is_best(network: UNet, pairs: Sequence[Pair], *rest: Any) -> tuple[Scores, list[Prediction]]:
         scores, predictions = judged(network, pairs, *rest)
-        kept.append(train_module.make_spec(*_spec_arguments(config, network)).weights_sha256)
+        kept.append(weights_sha256(network.state_dict()))
         wanted = 90 if len(kept) == 2 else 10
         return replace(scores, matrix=np.array([[wanted, 10], [10, wanted]])), predictions
 
@@ -228,9 +232,3 @@ def test_instances_with_an_image_scope_and_whole_images_are_trained_too(tmp_path
     assert spec.normalisation.shift == ()
     assert spec.background == 0
     assert result.run.startswith("20")
-
-
-def _spec_arguments(config: Config, network: torch.nn.Module) -> tuple[object, ...]:
-    from unetctl.trainer.dataset import load_dataset
-
-    return config, load_dataset(config), network, {}
