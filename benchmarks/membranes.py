@@ -1,7 +1,7 @@
 """The main job on real images: `python -m benchmarks.membranes FOLDER`, with the ISBI 2012 membranes.
 
-Makes a project in FOLDER (training on slices 0-14, chosen on 15-17, scored once on 18-23), types the three commands, on a
-slide of 8192 x 8192 px made of mirrored slices, and compares the labels of parts of it with one call of PyTorch on each.
+Makes a project in FOLDER (training on slices 0-14, chosen on 15-17, scored once on 18-23), types the three commands, on
+a slide of 8192 x 8192 px made of mirrored slices, and compares parts of its labels with one call of PyTorch on each.
 The data is found through `UNETCTL_DATA`, or in ../shared/data beside the checkout.
 """
 
@@ -149,8 +149,8 @@ def main() -> None:
         window = Window(y0=y0, x0=x0, y1=y0 + CROP_SIDE_PX, x1=x0 + CROP_SIDE_PX)
         found = compare(checkpoint, slide, result, window)
         print(
-            f"{CROP_SIDE_PX} x {CROP_SIDE_PX} px at row {y0}, column {x0}: {found.differ} of {CROP_SIDE_PX**2:,} labels differ; "
-            f"largest margin between their two best logits {found.largest_margin:.2g}"
+            f"{CROP_SIDE_PX} x {CROP_SIDE_PX} px at row {y0}, column {x0}: {found.differ} of {CROP_SIDE_PX**2:,} labels "
+            f"differ; largest margin between their two best logits {found.largest_margin:.2g}"
         )
     print(f"\nheld-out slices 18-23: {json.dumps(metrics['test'])}")
 

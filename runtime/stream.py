@@ -63,8 +63,8 @@ def stream_labels(
     """Label every pixel of every plane of `source`, and return where the time went.
 
     `engine` is entered and was opened for `batch` tiles of the plan's shapes. `statistics` are those of each plane,
-    exactly if the model normalises by the whole image. `on_pixels` is told how many pixels were finished. Raises what a stage
-    raises first, and `DataError` where the network gives no number.
+    exactly if the model normalises by the whole image. `on_pixels` is told how many pixels were finished. Raises what a
+    stage raises first, and `DataError` where the network gives no number.
     """
     path = source.info.path
 

@@ -7,8 +7,8 @@
                     +------------> [3x3 3x3 dropout] -------------------+
 
 All 3x3 convolutions are valid (unpadded) and followed by a ReLU; channels double at each level down, from 64 to 1024 in
-the paper. Dropout stands at the end of the contracting path (section 3.1), after the last two blocks. The network that the
-authors released for Caffe differs: see docs/decisions/0001-the-paper-not-the-release.md.
+the paper. Dropout stands at the end of the contracting path (section 3.1), after the last two blocks. The network that
+the authors released for Caffe differs: see docs/decisions/0001-the-paper-not-the-release.md.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def _initialise(layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
-    """Draw weights from a Gaussian of standard deviation sqrt(2 / N), N the incoming nodes of one neuron (section 3)."""
+    """Draw weights from a Gaussian of standard deviation sqrt(2 / N), N the incoming nodes of a neuron (section 3)."""
     incoming = layer.in_channels
     if isinstance(layer, nn.Conv2d):  # a neuron of the 2x2 up-convolution of stride 2 sees one pixel of every channel
         incoming *= layer.kernel_size[0] * layer.kernel_size[1]

@@ -84,9 +84,7 @@ def draw_predictions(
         errors[truth != labels] = WRONG
         pictures = (image, colours[truth], colours[labels], errors)
         titles = (
-            pair.name
-            if len(pair.name) <= MAX_NAME
-            else f"{pair.name[: MAX_NAME // 2]}...{pair.name[-MAX_NAME // 2 :]}",
+            _short(pair.name),
             "truth",
             f"prediction, Dice {mean_dice(matrix):.3f}",
             f"wrong: {100 * pixel_error(matrix):.1f} %",
@@ -118,6 +116,10 @@ def _gray(image_chw: NDArray[Any]) -> NDArray[np.float32]:
     low, high = np.percentile(channels, (0.5, 99.5))
     scaled = (channels.astype(np.float32) - low) / max(1.0, high - low)
     return np.ascontiguousarray(np.clip(scaled, 0, 1).transpose(1, 2, 0))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME // 2]}...{name[-MAX_NAME // 2 :]}"
 
 
 def _rgb(colour: str) -> tuple[float, ...]:
