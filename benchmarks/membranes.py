@@ -149,7 +149,7 @@ def main() -> None:
         window = Window(y0=y0, x0=x0, y1=y0 + CROP_SIDE_PX, x1=x0 + CROP_SIDE_PX)
         found = compare(checkpoint, slide, result, window)
         print(
-            f"{CROP_SIDE_PX} x {CROP_SIDE_PX} px at row {y0}, column {x0}: {found.differ} of {CROP_SIDE_PX**2:,} labels "
+            f"{CROP_SIDE_PX} x {CROP_SIDE_PX} px at ({y0}, {x0}): {found.differ} of {CROP_SIDE_PX**2:,} labels "
             f"differ; largest margin between their two best logits {found.largest_margin:.2g}"
         )
     print(f"\nheld-out slices 18-23: {json.dumps(metrics['test'])}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -127,6 +128,12 @@ def _segment_all(
     paths: Sequence[Path], wanted: Path | None, runnable: RunnableModel, resources: Resources, settings: Settings
 ) -> None:
     """Segment one image after another; what fails does not stop the others, and its exit code is the command's."""
+    targets = Counter(result_path(image) for image in paths)
+    if twice := [target for target, number in targets.items() if number > 1]:
+        raise UsageError(
+            f"{counted(targets[twice[0]], 'image')} would have one result, {path_text(twice[0])}",
+            hint="segment them one by one, each with its own --output",
+        )
     reports: list[SegmentReport] = []
     failures: list[UnetctlError] = []
     for image in paths:

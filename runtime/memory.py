@@ -29,6 +29,12 @@ SLOTS = 3
 MAX_SHARED_BYTES = 256 << 20
 """What is spent at most on not decoding the border chunks of two rows of tiles twice."""
 
+PREVIEW_BYTES = 24 << 20
+BYTES_A_CHUNK = 150
+"""Of the tables of the store and of tifffile, while the output is written and verified."""
+BYTES_A_PLANE = 40 << 10
+"""Of tifffile's pages of input and output."""
+
 EngineBytes = Callable[[tuple[int, int]], int]
 """Bytes that an engine needs for tiles that read `(height, width)`, its weights and slots among them."""
 
@@ -61,7 +67,7 @@ def plan_within(
         image_yx = (info.height, info.width)
         tiles = plan_tiles(image_yx, depth=spec.depth, max_area_px=chunks * CHUNK_PX**2, network=network)
         cache_bytes = _cache_bytes(info, tiles, readers)
-        needed = baseline_bytes + engine_bytes(tiles.read_shapes()[0]) + cache_bytes + _writer_bytes(tiles)
+        needed = baseline_bytes + engine_bytes(tiles.read_shapes()[0]) + cache_bytes + _writer_bytes(info, tiles)
         if needed <= budget_bytes:
             return MemoryPlan(tiles=tiles, cache_bytes=cache_bytes, expected_bytes=needed)
     raise ResourceError(
@@ -88,7 +94,7 @@ def _cache_bytes(info: ImageInfo, tiles: TilePlan, readers: int) -> int:
     return info.chunk_bytes * min(window * readers + overlap, max(window * readers, affordable))
 
 
-def _writer_bytes(tiles: TilePlan) -> int:
-    """Return what draining a tile takes: its chunks one by one, the preview, and the tables of the output file."""
+def _writer_bytes(info: ImageInfo, tiles: TilePlan) -> int:
+    """Return what draining a tile takes: its chunks one by one, the preview, and the tables of input and output."""
     chunks = -(-tiles.image_yx[0] // CHUNK_PX) * -(-tiles.image_yx[1] // CHUNK_PX)
-    return 8 * CHUNK_PX**2 + (24 << 20) + 150 * chunks
+    return 8 * CHUNK_PX**2 + PREVIEW_BYTES + info.planes * (BYTES_A_PLANE + BYTES_A_CHUNK * chunks)

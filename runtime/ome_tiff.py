@@ -77,10 +77,9 @@ def write_ome_tiff(
 def verify_ome_tiff(path: Path, store: ChunkStore) -> None:
     """Read every encoded chunk back and compare its checksum with the journal's. Raises `DataError`."""
     with tifffile.TiffFile(path) as file:
-        pages = list(file.pages)
-        if len(pages) != store.grid.planes or not file.is_ome:
-            raise DataError(f"{path}: {len(pages)} pages were written where {store.grid.planes} were meant")
-        for plane, first in enumerate(pages):
+        if len(file.pages) != store.grid.planes or not file.is_ome:
+            raise DataError(f"{path}: {len(file.pages)} pages were written where {store.grid.planes} were meant")
+        for plane, first in enumerate(file.pages):
             levels = [first, *(first.pages or ())]
             for level, (page, shape) in enumerate(zip(levels, store.grid.level_shapes, strict=True)):
                 if page.shape != shape:

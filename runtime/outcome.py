@@ -23,6 +23,8 @@ from unetctl.runtime.run import Run
 from unetctl.runtime.store import ChunkStore
 from unetctl.runtime.system import publish
 
+SUFFIXES = (".tif", ".tiff")
+
 
 class StoreSink:
     """A `LabelSink` that encodes the chunks of each tile into a store and counts the pixels of each class."""
@@ -45,22 +47,42 @@ class StoreSink:
             self.class_pixels += counts
 
 
-def check_output(output: Path, image: Path, *, overwrite: bool) -> None:
-    """Raise `UsageError` if the output is the input, `OutputError` if it exists and may not be replaced."""
-    if output.exists() and image.exists() and output.samefile(image):
-        raise UsageError(f"{output} is the image itself", hint="choose another --output")
-    if output.is_dir():
-        raise OutputError(f"{output} is a folder", hint="--output takes the path of a file")
-    if output.exists() and not overwrite:
-        raise OutputError(
-            f"{output} exists", cause=_made_by(output), hint="--overwrite replaces it, --output FILE makes another"
+def preview_path(output: Path) -> Path:
+    """Return where the preview of `output` goes: beside it, as a PNG."""
+    return output.with_name(output.name[: -len(output.suffix)].removesuffix(".ome") + ".png")
+
+
+def check_outputs(output: Path, image: Path, *, preview: bool, overwrite: bool) -> None:
+    """Raise `UsageError` if an output is no TIFF or the image itself, `OutputError` if it may not be replaced."""
+    if output.suffix.lower() not in SUFFIXES:
+        raise UsageError(
+            f"--output {output} names no TIFF", cause="label images are written as OME-TIFF", hint="end it in .ome.tif"
         )
+    for path in (output, preview_path(output)) if preview else (output,):
+        if path.exists() and image.exists() and path.samefile(image):
+            raise UsageError(f"{path} is the image itself", hint="choose another --output")
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder", hint="--output takes the path of a file")
+        if path.exists() and not overwrite:
+            raise OutputError(
+                f"{path} exists", cause=_made_by(path), hint="--overwrite replaces it, --output FILE makes another"
+            )
 
 
 def publish_labels(
-    store: ChunkStore, folder: Path, output: Path, *, run: Run, command: str, class_pixels: Mapping[str, int]
+    store: ChunkStore,
+    folder: Path,
+    output: Path,
+    *,
+    run: Run,
+    command: str,
+    class_pixels: Mapping[str, int],
+    overwrite: bool,
 ) -> None:
-    """Build the pyramid, write the file in the run folder, verify it, and move it to its final path."""
+    """Build the pyramid, write the file in the run folder, verify it, and move it to its final path.
+
+    A file that appeared there during the run is not replaced without `overwrite`: the result is put beside it.
+    """
     info = run.source.info
     for plane in range(info.planes):
         build_pyramid(store, plane)
@@ -74,6 +96,10 @@ def publish_labels(
         provenance=_provenance(run, command, class_pixels),
     )
     verify_ome_tiff(finished, store)
+    if output.exists() and not overwrite:
+        aside = output.with_name(f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{output.name}")
+        publish(finished, aside)
+        raise OutputError(f"{output} appeared during the run and was not replaced", saved=f"the labels are in {aside}")
     publish(finished, output)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Self
 
 from unetctl.runtime.engines import EngineChoice, EngineRequest
@@ -138,6 +139,10 @@ def _counter(phase: str, total_px: int, on_progress: OnProgress) -> Callable[[in
     return count
 
 
+@cache
 def baseline_bytes() -> int:
-    """Return what the process holds before the engine is opened, and what Python will need on the way."""
+    """Return what the process holds before the first engine is opened, and what Python will need on the way.
+
+    Measured once: what the allocator keeps of one run is used again by the next, and must not be counted for both.
+    """
     return max(current_memory_bytes(), 64 << 20) + (32 << 20)

@@ -16,8 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from unetctl.runtime.errors import MissingInputError, OutputError, StorageError
+from unetctl.runtime.errors import MissingInputError, OutputError
 from unetctl.runtime.system import lock_file
+
+FILES = {"lock", "chunks.bin", "journal.bin", "result.ome.tif"}
+"""What a run keeps in its folder."""
 
 
 def run_folder_of(output: Path) -> Path:
@@ -46,8 +49,8 @@ def run_folder(output: Path) -> Iterator[Path]:
             hint="wait for it, or choose another --output",
         )
     with lock:
+        _empty(folder)
         try:
-            _empty(folder)
             lock.truncate(0)
             lock.write(json.dumps({"process": os.getpid(), "machine": socket.gethostname()}))
             lock.flush()
@@ -57,12 +60,12 @@ def run_folder(output: Path) -> Iterator[Path]:
 
 
 def _empty(folder: Path) -> None:
-    for entry in folder.iterdir():
-        if entry.name == "lock":
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            raise StorageError(f"{entry} is not unetctl's", hint="move it elsewhere")
-        entry.unlink()
+    """Remove what a killed run left; refuse a folder with anything else in it, and touch nothing there."""
+    entries = {entry.name: entry for entry in folder.iterdir()}
+    if foreign := sorted(entries.keys() - FILES):
+        raise OutputError(f"{folder} holds {foreign[0]}, which no run of unetctl makes", hint="move it elsewhere")
+    for name in entries.keys() - {"lock"}:
+        entries[name].unlink()
 
 
 def _holder(lock: Path) -> str:

@@ -19,7 +19,7 @@ from unetctl.runtime.engines import EngineChoice, choose_engine
 from unetctl.runtime.fit import fit_notices
 from unetctl.runtime.image import ArraySource, open_image
 from unetctl.runtime.model import Model, read_model
-from unetctl.runtime.outcome import StoreSink, check_output, publish_labels
+from unetctl.runtime.outcome import StoreSink, check_outputs, preview_path, publish_labels
 from unetctl.runtime.plan import Tile
 from unetctl.runtime.preview import Preview
 from unetctl.runtime.report import OnProgress, PlanReport, SegmentProgress, SegmentReport
@@ -74,11 +74,19 @@ def segment_file(
     is called from several threads.
     """
     begun = time.perf_counter()
-    check_output(output, path, overwrite=overwrite)
+    check_outputs(output, path, preview=preview, overwrite=overwrite)
     source = open_image(path, series=series, level=level, channels=channels)
     try:
         run = prepare(source, model, engine, resources)
-        return segment_run(run, output, preview=preview, command=command, on_progress=on_progress, begun=begun)
+        return segment_run(
+            run,
+            output,
+            preview=preview,
+            overwrite=overwrite,
+            command=command,
+            on_progress=on_progress,
+            begun=begun,
+        )
     finally:
         source.close()
 
@@ -134,6 +142,7 @@ def segment_run(
     output: Path,
     *,
     preview: bool = True,
+    overwrite: bool = False,
     command: str = "",
     on_progress: OnProgress = lambda _: None,
     begun: float | None = None,
@@ -144,20 +153,22 @@ def segment_run(
     picture = Preview(info, spec) if preview else None
     grid = ChunkGrid(planes=info.planes, image_yx=tiles.image_yx)
     with run_folder(output) as folder, ChunkStore(folder, grid) as store:
+        check_outputs(output, Path(info.path), preview=preview, overwrite=overwrite)  # now that no other run makes it
         sink = StoreSink(store, len(spec.classes))
         timings = label(run, sink, watchers=[picture] if picture else [], on_progress=on_progress)
         labelled = time.perf_counter()
         class_pixels = {one.name: int(count) for one, count in zip(spec.classes, sink.class_pixels, strict=True)}
         on_progress(SegmentProgress(phase="publish", done_px=run.total_px, total_px=run.total_px, seconds=0.0))
-        publish_labels(store, folder, output, run=run, command=command, class_pixels=class_pixels)
-    preview_path = _publish_preview(picture, output) if picture else None
+        publish_labels(store, folder, output, run=run, command=command, class_pixels=class_pixels, overwrite=overwrite)
+        if picture:
+            write_atomically(preview_path(output), picture.to_png())
     finished = time.perf_counter()
     seconds = _seconds(timings, total=finished - begun, finish=finished - labelled)
     working = seconds["total"] - seconds["start"]
     return SegmentReport(
         image=info.path,
         output=output,
-        preview=preview_path,
+        preview=preview_path(output) if preview else None,
         image_yx=tiles.image_yx,
         planes=info.planes,
         tiles=len(tiles) * info.planes,
@@ -171,12 +182,6 @@ def segment_run(
         class_pixels=class_pixels,
         notices=fit_notices(info, spec),
     )
-
-
-def _publish_preview(picture: Preview, output: Path) -> Path:
-    path = output.with_name(output.name.removesuffix(".tif").removesuffix(".ome") + ".png")
-    write_atomically(path, picture.to_png())
-    return path
 
 
 def _seconds(timings: Timings, *, total: float, finish: float) -> dict[str, float]:

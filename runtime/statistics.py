@@ -19,6 +19,9 @@ from unetctl.runtime.plan import Window
 BAND_PX = 1 << 22
 """Pixels that are in memory at once."""
 
+COUNTED_PX = 1 << 19
+"""Pixels that are counted at once: numpy makes eight bytes of each."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
@@ -31,7 +34,10 @@ class Statistics:
 
 
 def plane_statistics(source: ImageSource, plane: int, *, band_px: int = BAND_PX) -> Statistics:
-    """Measure a plane of uint8 or uint16 in bands of at most `band_px` pixels (one row of chunks, if that is more)."""
+    """Measure a plane of uint8 or uint16 in bands of at most `band_px` pixels.
+
+    A chunk larger than that is read in several bands, and decoded once: the source keeps the chunk that it used last.
+    """
     info = source.info
     dtype = np.dtype(info.dtype)
     if dtype not in (np.uint8, np.uint16):
@@ -43,8 +49,10 @@ def plane_statistics(source: ImageSource, plane: int, *, band_px: int = BAND_PX)
     for window in _bands(source, band_px):
         pixels = np.empty((info.channels, *window.shape), dtype)
         source.read(plane, window, pixels)
-        for channel, values in enumerate(pixels):
-            histogram[channel] += np.bincount(values.reshape(-1), minlength=histogram.shape[1])
+        for channel, values in enumerate(pixels.reshape(info.channels, -1)):
+            for part in range(0, values.size, COUNTED_PX):
+                counts = np.bincount(values[part : part + COUNTED_PX], minlength=histogram.shape[1])
+                histogram[channel] += counts
     moments = [_moments(counts) for counts in histogram]
     return Statistics(
         shift=tuple(mean for mean, _ in moments),
@@ -58,11 +66,11 @@ def array_statistics(chw: NDArray[np.generic]) -> Statistics:
 
 
 def _bands(source: ImageSource, band_px: int) -> list[Window]:
-    """Cut the image into windows that cover whole chunks, so that each chunk is decoded once."""
+    """Cut the image into windows of whole chunks, or of parts of one chunk after the other."""
     info = source.info
     chunk_height, chunk_width = info.chunk_yx
     width = min(info.width, chunk_width * max(1, band_px // (chunk_height * chunk_width)))
-    height = chunk_height * max(1, band_px // (width * chunk_height))
+    height = chunk_height * (band_px // (width * chunk_height)) or max(1, band_px // width)
     return [
         Window(y0=y, x0=x, y1=min(y + height, info.height), x1=min(x + width, info.width))
         for y in range(0, info.height, height)

@@ -63,6 +63,18 @@ def test_what_a_killed_run_left_is_cleaned(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_with_anything_else_in_it_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    folder = run_folder_of(tmp_path / "a.tif")
+    (folder / "notes").mkdir(parents=True)
+    (folder / "notes" / "mine.txt").write_text("mine")
+    (folder / "chunks.bin").write_bytes(b"theirs")
+    with pytest.raises(OutputError, match="holds notes"), run_folder(tmp_path / "a.tif"):
+        pass
+
+    assert (folder / "notes" / "mine.txt").read_text() == "mine"
+    assert (folder / "chunks.bin").exists()
+
+
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingInputError, match="no folder"), run_folder(tmp_path / "not" / "a.tif"):
         pass

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -127,6 +128,47 @@ def test_the_image_itself_is_never_the_output(tmp_path: Path) -> None:
     path, _ = picture(tmp_path, (100, 100))
     with pytest.raises(UsageError, match="is the image itself"):
         segment_file(path, output=path, model=MODEL, engine=fake_choice(), resources=RESOURCES, overwrite=True)
+
+
+def test_the_preview_never_replaces_the_image_or_a_stranger(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (100, 100), np.uint8)
+    image, other = tmp_path / "slide.png", tmp_path / "other.png"
+    image.write_bytes(imagecodecs.png_encode(pixels))
+    other.write_bytes(b"a stranger's")
+    before = image.read_bytes()
+    arguments = {"model": MODEL, "engine": fake_choice(), "resources": RESOURCES}
+    with pytest.raises(UsageError, match="is the image itself"):
+        segment_file(image, output=tmp_path / "slide.ome.tif", overwrite=True, **arguments)
+    with pytest.raises(OutputError, match=r"other\.png exists"):
+        segment_file(image, output=tmp_path / "other.ome.tif", **arguments)
+
+    assert image.read_bytes() == before
+    assert other.read_bytes() == b"a stranger's"
+    segment_file(image, output=tmp_path / "slide.ome.tif", preview=False, **arguments)
+
+
+def test_an_output_that_appears_during_the_run_is_not_replaced_and_the_labels_are_kept(tmp_path: Path) -> None:
+    path, pixels = picture(tmp_path, (600, 600))
+    output = tmp_path / "a.ome.tif"
+
+    class Slow(FakeEngine):
+        def result(self, slot: int) -> Result:
+            output.write_bytes(b"a stranger's")
+            return super().result(slot)
+
+    with pytest.raises(OutputError, match="appeared during the run") as caught:
+        segment_file(path, output=output, model=MODEL, engine=broken_choice(Slow), resources=RESOURCES)
+    assert output.read_bytes() == b"a stranger's"
+    (kept,) = tmp_path.glob("*-a.ome.tif")
+    assert kept.name in str(caught.value)
+    assert (tifffile.imread(kept) == pixels % 5).all()
+
+
+@pytest.mark.parametrize("name", ["labels.png", "labels.ome.zarr", "labels"])
+def test_an_output_that_is_no_tiff_is_refused(tmp_path: Path, name: str) -> None:
+    path, _ = picture(tmp_path, (60, 60))
+    with pytest.raises(UsageError, match="names no TIFF"):
+        segment_file(path, output=tmp_path / name, model=MODEL, engine=fake_choice(), resources=RESOURCES)
 
 
 @pytest.mark.parametrize("shape", [(100, 100, 3), (100, 100, 4)])
