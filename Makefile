@@ -1,8 +1,8 @@
 # The one list of things to do. Each target sets up .venv by itself, once.
 #
 #   PYTHON=python3.12    the interpreter to build .venv with (3.11 or later)
-#   TORCH=...            another wheel of PyTorch: whatever `pip install` takes, as
-#                        make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+#   TORCH=...            another wheel of PyTorch: whatever `pip install` takes, as a file, or
+#                        make demo TORCH="torch==2.13.0 --index-url URL" with one of the indices that PyTorch's page names
 # Both are read when .venv is made: `make clean` first to change them.
 
 PYTHON ?= python3

@@ -17,7 +17,7 @@ class ExitCode(IntEnum):
     OK = 0
     """The output is published and verified."""
     CHECK_FAILED = 1
-    """A check ran to its end and found a difference."""
+    """A check ran to its end and found a difference, or a training diverged."""
     USAGE = 2
     """An option, a setting or a plan that cannot be."""
     DATA = 65
@@ -52,7 +52,6 @@ TABLE: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (errors.StorageError, ExitCode.STORAGE),
     (errors.ResourceError, ExitCode.RESOURCE),
     (errors.RefusedError, ExitCode.REFUSED),
-    (errors.UnetctlError, ExitCode.CHECK_FAILED),  # of no kind, as training that diverges
     (MemoryError, ExitCode.RESOURCE),
     (OSError, ExitCode.STORAGE),
     (KeyboardInterrupt, ExitCode.INTERRUPTED),

@@ -12,10 +12,10 @@ from unetctl.cli import output
 from unetctl.cli.extras import needs_extra
 from unetctl.cli.held_out import held_out_images
 from unetctl.cli.progress import progress
-from unetctl.cli.project import Choice, find_project, load_project, newest_checkpoint
+from unetctl.cli.project import Choice, find_project, load_project, newest_checkpoint, with_data
 from unetctl.cli.quantity import parse_names
 from unetctl.cli.wording import bytes_text, path_text, time_text
-from unetctl.runtime.errors import MissingInputError, OutputError, UnetctlError
+from unetctl.runtime.errors import MissingInputError, OutputError, UnetctlError, UsageError
 
 if TYPE_CHECKING:
     from unetctl.exporter.compare import ComparisonRow
@@ -35,6 +35,14 @@ def export(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Model to make; default: models/<name>.onnx."),
     ] = None,
+    config_file: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", metavar="FILE", help="Settings; default: unetctl.toml of this project."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", "-d", metavar="FOLDER", help="Folder with images/ and labels/, as for train."),
+    ] = None,
     outputs: Annotated[
         str, typer.Option(metavar="LIST", help="What the model gives: labels, or labels,probabilities.")
     ] = "labels",
@@ -48,7 +56,7 @@ def export(
     ties within rounding.
     """
     wanted = parse_names(outputs, OUTPUTS, option="--outputs")
-    config = load_project(None) if find_project() else None
+    config = with_data(load_project(config_file), data) if config_file or find_project() else None
     choice = _checkpoint(model, config)
     with needs_extra("export", "exporting"):
         from unetctl.exporter.export import export_model
@@ -56,6 +64,9 @@ def export(
 
         spec = read_spec(choice.path)
         target = output_path or _default_output(choice.path, spec, config)
+        if target.is_dir() or (target.exists() and target.samefile(choice.path)):
+            what = "a folder" if target.is_dir() else "the checkpoint itself"
+            raise UsageError(f"--output {path_text(target)} is {what}", hint="give the path of an .onnx file")
         if target.exists() and not overwrite:
             raise OutputError(
                 f"{path_text(target)} exists",

@@ -30,7 +30,7 @@ GITIGNORE = """\
 runs/
 models/
 *.labels.ome.tif
-*.labels.png
+*.preview.png
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -52,6 +53,9 @@ def unetctl(
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    # Read once, when torch is imported. OpenMP's threads spin while they wait, and beside another busy program training
+    # takes 18 times as long (2.37 s a step instead of 0.13 on two cores); when they sleep, 0.33 s, and alone 0.15 s.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(run(sys.argv[1:]))
 
 

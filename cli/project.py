@@ -11,7 +11,7 @@ The newest is the one whose own spec or record says so: the times of files chang
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +54,14 @@ def load_project(config_file: Path | None) -> Config:
             hint="unetctl init my-project makes one; or go into yours",
         )
     return load_config(found)
+
+
+def with_data(config: Config, data: Path | None) -> Config:
+    """Return the settings with the images and labels of `--data`, if it was given."""
+    if data is None:
+        return config
+    folder = data.absolute()
+    return replace(config, data=replace(config.data, images=str(folder / "images"), labels=str(folder / "labels")))
 
 
 def newest_checkpoint(config: Config) -> Choice:

@@ -10,7 +10,7 @@ from unetctl.cli.wording import command_text, path_text
 from unetctl.runtime.errors import UnetctlError, UsageError
 
 RESULT_SUFFIX = ".labels.ome.tif"
-PREVIEW_SUFFIX = ".labels.png"
+PREVIEW_SUFFIX = ".labels.preview.png"
 _OME_SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.btf")
 
 

@@ -52,6 +52,10 @@ def segment(
             "--output", "-o", metavar="FILE", help="Label image to make; default: <image>.labels.ome.tif beside it."
         ),
     ] = None,
+    config_file: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", metavar="FILE", help="Settings; default: unetctl.toml of this project."),
+    ] = None,
     engine: Annotated[
         str, typer.Option(metavar="NAME", help="What computes: auto, onnxruntime, or torch for a checkpoint.")
     ] = "auto",
@@ -103,7 +107,7 @@ def segment(
 
     budget = parse_bytes(max_memory, option="--max-memory") if max_memory else None
     resources = Resources.of_this_machine(max_memory_bytes=budget, threads=threads)
-    model_path, why_model = (model, "") if model is not None else _project_model()
+    model_path, why_model = (model, "") if model is not None else _project_model(config_file)
     runnable = open_model(model_path, engine)
     if not (quiet or as_json):
         reason = f" ({why_model})" if why_model else ""
@@ -115,12 +119,12 @@ def segment(
         _segment_all(paths, output_path, runnable, resources, settings)
 
 
-def _project_model() -> tuple[Path, str]:
-    if find_project() is None:
+def _project_model(config_file: Path | None) -> tuple[Path, str]:
+    if config_file is None and find_project() is None:
         raise MissingInputError(
             "there is no model: this is no project", hint="--model file.onnx, or go into a project folder"
         )
-    choice = newest_model(load_project(None))
+    choice = newest_model(load_project(config_file))
     return choice.path, choice.reason
 
 
@@ -128,12 +132,7 @@ def _segment_all(
     paths: Sequence[Path], wanted: Path | None, runnable: RunnableModel, resources: Resources, settings: Settings
 ) -> None:
     """Segment one image after another; what fails does not stop the others, and its exit code is the command's."""
-    targets = Counter(result_path(image) for image in paths)
-    if twice := [target for target, number in targets.items() if number > 1]:
-        raise UsageError(
-            f"{counted(targets[twice[0]], 'image')} would have one result, {path_text(twice[0])}",
-            hint="segment them one by one, each with its own --output",
-        )
+    _refuse_shared_results([image for image in paths if not is_own_result(image)])
     reports: list[SegmentReport] = []
     failures: list[UnetctlError] = []
     for image in paths:
@@ -166,6 +165,16 @@ def _segment_all(
         raise typer.Exit(exit_code(failures[0]))
     if reports and not (settings.quiet or settings.as_json):
         output.next_command("unetctl", "inspect", reports[-1].output)
+
+
+def _refuse_shared_results(images: Sequence[Path]) -> None:
+    """Raise `UsageError` where the result of one image would replace that of another, as for a.tif and a.png."""
+    targets = Counter(result_path(image) for image in images)
+    if twice := [target for target, number in targets.items() if number > 1]:
+        raise UsageError(
+            f"{counted(targets[twice[0]], 'image')} would have one result, {path_text(twice[0])}",
+            hint="segment them one by one, each with its own --output",
+        )
 
 
 def _segment_one(

@@ -12,12 +12,12 @@ import typer
 from unetctl.cli import output
 from unetctl.cli.extras import needs_extra
 from unetctl.cli.progress import progress
-from unetctl.cli.project import load_project
+from unetctl.cli.project import load_project, with_data
 from unetctl.cli.wording import path_text, safe_text, seconds_text
 
 if TYPE_CHECKING:
     from unetctl.trainer.config import Config
-    from unetctl.trainer.train import Progress, TrainResult
+    from unetctl.trainer.outcome import Progress, TrainResult
 
 
 def train(
@@ -45,7 +45,7 @@ def train(
 
     Makes runs/<name>/ with the checkpoint, metrics, a plot of the losses and pictures of predictions.
     """
-    config = _overridden(load_project(config_file), data=data, steps=steps, seed=seed)
+    config = _overridden(with_data(load_project(config_file), data), steps=steps, seed=seed)
     with needs_extra("train", "training"):
         from unetctl.trainer.train import train as train_network
 
@@ -115,16 +115,10 @@ def _score_rows(part: str, scores: Mapping[str, Any] | None) -> list[tuple[str, 
     return [(part, f"mean Dice {scores['mean_dice']:.3f} ({', '.join(by_class)}), {error}")]
 
 
-def _overridden(config: Config, *, data: Path | None, steps: int | None, seed: int | None) -> Config:
+def _overridden(config: Config, *, steps: int | None, seed: int | None) -> Config:
     """Return the settings with what the command line says instead."""
-    changes: dict[str, Any] = {}
-    if data is not None:
-        folder = data.absolute()
-        changes["data"] = replace(config.data, images=str(folder / "images"), labels=str(folder / "labels"))
-    if steps is not None or seed is not None:
-        changes["train"] = replace(
-            config.train,
-            steps=config.train.steps if steps is None else steps,
-            seed=config.train.seed if seed is None else seed,
-        )
-    return replace(config, **changes)
+    train = config.train
+    return replace(
+        config,
+        train=replace(train, steps=train.steps if steps is None else steps, seed=train.seed if seed is None else seed),
+    )

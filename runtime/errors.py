@@ -2,7 +2,7 @@
 
     UnetctlError
     |-- UsageError         (ValueError)         an option, a setting or a plan that cannot be
-    |-- CheckFailedError   (AssertionError)     a check ran to its end and found a difference
+    |-- CheckFailedError   (AssertionError)     an engine that differs, a training that diverged
     |-- DataError          (ValueError)         an image, a label, a model or a checkpoint that is malformed
     |-- MissingInputError  (FileNotFoundError)  a path that is not there or cannot be read
     |-- UnavailableError   (RuntimeError)       an engine, a device or a package that this machine lacks
@@ -38,7 +38,7 @@ class UsageError(UnetctlError, ValueError):
 
 
 class CheckFailedError(UnetctlError, AssertionError):
-    """A check ran to its end and found a difference."""
+    """What was made is not what it must be: an engine that differs from PyTorch, a training that diverged."""
 
 
 class DataError(UnetctlError, ValueError):

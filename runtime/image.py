@@ -149,8 +149,9 @@ def choose_channels(path: str, names: tuple[str, ...], channels: tuple[int, ...]
     if channels is None:
         return tuple(range(len(names)))
     if not channels or not all(0 <= index < len(names) for index in channels):
-        listed = ", ".join(f"{index} ({name})" for index, name in enumerate(names))
-        raise UsageError(f"{path}: channels {channels} were asked for; it has {listed}")
+        listed = ", ".join(f"{number} ({name})" for number, name in enumerate(names, start=1))
+        asked = ",".join(str(index + 1) for index in channels)
+        raise UsageError(f"{path}: channels {asked} were asked for, counted from 1; it has {listed}")
     return channels
 
 

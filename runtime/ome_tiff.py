@@ -6,6 +6,7 @@ Nothing is encoded here: tifffile is handed the chunks of the store as they are,
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -37,8 +38,9 @@ def write_ome_tiff(
 ) -> None:
     """Write every plane and level of `store` to `path`. Raises `StorageError`."""
     shapes = store.grid.level_shapes
+    axes = _ome_axes(plane_axes)
     metadata: dict[str, Any] = {
-        "axes": "".join(axis for axis, _ in plane_axes) + "YX",
+        "axes": "".join(axis for axis, _ in axes) + "YX",
         "Name": f"{spec.name} labels",
         "MapAnnotation": [
             {"Namespace": "unetctl/provenance", PROVENANCE_KEY: json.dumps(provenance, sort_keys=True)},
@@ -61,7 +63,7 @@ def write_ome_tiff(
             pixels_per_cm = 1e4 / (pixel_size_um * 2**level) if pixel_size_um else None
             writer.write(
                 _chunks(store, level),
-                shape=(*(size for _, size in plane_axes), *shape),
+                shape=(*(size for _, size in axes), *shape),
                 dtype=np.uint8,
                 tile=(CHUNK_PX, CHUNK_PX),
                 compression="adobe_deflate",
@@ -72,6 +74,14 @@ def write_ome_tiff(
                 resolution=(pixels_per_cm, pixels_per_cm) if pixels_per_cm else None,
                 resolutionunit="CENTIMETER" if pixels_per_cm else None,
             )
+
+
+def _ome_axes(plane_axes: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
+    """Return the axes of the planes as OME can name them: T and Z as they are, any others as one Z, in their order."""
+    names = [axis for axis, _ in plane_axes]
+    if len(set(names)) == len(names) and set(names) <= {"T", "Z"}:
+        return plane_axes
+    return (("Z", math.prod(size for _, size in plane_axes)),)
 
 
 def verify_ome_tiff(path: Path, store: ChunkStore) -> None:

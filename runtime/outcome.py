@@ -24,6 +24,7 @@ from unetctl.runtime.store import ChunkStore
 from unetctl.runtime.system import publish
 
 SUFFIXES = (".tif", ".tiff")
+PREVIEW_SUFFIX = ".preview.png"
 
 
 class StoreSink:
@@ -48,25 +49,25 @@ class StoreSink:
 
 
 def preview_path(output: Path) -> Path:
-    """Return where the preview of `output` goes: beside it, as a PNG."""
-    return output.with_name(output.name[: -len(output.suffix)].removesuffix(".ome") + ".png")
+    """Return where the preview of `output` goes: beside it, under a name that is only unetctl's."""
+    return output.with_name(output.name[: -len(output.suffix)].removesuffix(".ome") + PREVIEW_SUFFIX)
 
 
-def check_outputs(output: Path, image: Path, *, preview: bool, overwrite: bool) -> None:
+def check_output(output: Path, image: Path, *, overwrite: bool) -> None:
     """Raise `UsageError` if an output is no TIFF or the image itself, `OutputError` if it may not be replaced."""
     if output.suffix.lower() not in SUFFIXES:
         raise UsageError(
             f"--output {output} names no TIFF", cause="label images are written as OME-TIFF", hint="end it in .ome.tif"
         )
-    for path in (output, preview_path(output)) if preview else (output,):
+    for path in (output, preview_path(output)):
         if path.exists() and image.exists() and path.samefile(image):
             raise UsageError(f"{path} is the image itself", hint="choose another --output")
-        if path.is_dir():
-            raise OutputError(f"{path} is a folder", hint="--output takes the path of a file")
-        if path.exists() and not overwrite:
-            raise OutputError(
-                f"{path} exists", cause=_made_by(path), hint="--overwrite replaces it, --output FILE makes another"
-            )
+    if output.is_dir():
+        raise OutputError(f"{output} is a folder", hint="--output takes the path of a file")
+    if output.exists() and not overwrite:
+        raise OutputError(
+            f"{output} exists", cause=_made_by(output), hint="--overwrite replaces it, --output FILE makes another"
+        )
 
 
 def publish_labels(
@@ -96,11 +97,17 @@ def publish_labels(
         provenance=_provenance(run, command, class_pixels),
     )
     verify_ome_tiff(finished, store)
+    aside = output.with_name(f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{output.name}")
     if output.exists() and not overwrite:
-        aside = output.with_name(f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{output.name}")
         publish(finished, aside)
         raise OutputError(f"{output} appeared during the run and was not replaced", saved=f"the labels are in {aside}")
-    publish(finished, output)
+    try:
+        publish(finished, output)
+    except OSError as error:  # on Windows a viewer may hold the old file
+        publish(finished, aside)
+        raise OutputError(
+            f"{output} could not be replaced", cause=str(error), saved=f"the labels are in {aside}"
+        ) from error
 
 
 def _provenance(run: Run, command: str, class_pixels: Mapping[str, int]) -> dict[str, Any]:
@@ -141,5 +148,8 @@ def _made_by(output: Path) -> str:
     source.close()
     if not source.info.made_by:
         return "it was not made by unetctl"
-    made = json.loads(source.info.made_by)
-    return f"made by model {made['model']['name']} ({made['model']['weights_sha256'][:12]}) on {made['created']}"
+    try:
+        made = json.loads(source.info.made_by)
+        return f"made by model {made['model']['name']} ({made['model']['weights_sha256'][:12]}) on {made['created']}"
+    except (ValueError, KeyError, TypeError):
+        return "made by unetctl, and its provenance was changed since"

@@ -42,7 +42,7 @@ class PlanReport:
     expected_memory_bytes: int
     max_memory_bytes: int
     expected_disk_bytes: int
-    """Of the output, and as much again while it is being made; label images vary."""
+    """While the run goes: the chunk store and the output, which are as large as each other; label images vary."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -62,7 +63,6 @@ class Run:
 class Timings:
     """Seconds of one run, by what was done."""
 
-    open_engine: float
     statistics: float
     stages: StageTimes
 
@@ -86,7 +86,6 @@ def label(
     run: Run, sink: LabelSink, *, watchers: Sequence[TileWatcher] = (), on_progress: OnProgress = lambda _: None
 ) -> Timings:
     """Open the engine, measure what the normalisation needs, and stream every tile into `sink`."""
-    begun = time.perf_counter()
     spec = run.model.spec
     request = EngineRequest(
         model=run.model,
@@ -112,7 +111,7 @@ def label(
             readers=run.resources.readers,
             writers=run.resources.writers,
         )
-    return Timings(open_engine=opened - begun, statistics=measured - opened, stages=stages)
+    return Timings(statistics=measured - opened, stages=stages)
 
 
 def _measure(run: Run, on_progress: OnProgress) -> list[Statistics]:
@@ -129,12 +128,14 @@ def _counter(phase: str, total_px: int, on_progress: OnProgress) -> Callable[[in
     """Return a function that adds up finished pixels and reports them."""
     begun = time.perf_counter()
     done_px = 0
+    lock = threading.Lock()
 
     def count(pixels: int) -> None:
         nonlocal done_px
-        done_px += pixels
-        seconds = time.perf_counter() - begun
-        on_progress(SegmentProgress(phase=phase, done_px=done_px, total_px=total_px, seconds=seconds))
+        with lock:
+            done_px += pixels
+            seconds = time.perf_counter() - begun
+            on_progress(SegmentProgress(phase=phase, done_px=done_px, total_px=total_px, seconds=seconds))
 
     return count
 

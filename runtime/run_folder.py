@@ -13,7 +13,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from unetctl.runtime.errors import MissingInputError, OutputError
@@ -48,15 +48,23 @@ def run_folder(output: Path) -> Iterator[Path]:
             cause=_holder(folder / "lock"),
             hint="wait for it, or choose another --output",
         )
-    with lock:
-        _empty(folder)
-        try:
-            lock.truncate(0)
-            lock.write(json.dumps({"process": os.getpid(), "machine": socket.gethostname()}))
-            lock.flush()
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    try:
+        with lock:
+            _empty(folder)
+            try:
+                lock.truncate(0)
+                lock.write(json.dumps({"process": os.getpid(), "machine": socket.gethostname()}))
+                lock.flush()
+                yield folder
+            finally:
+                _empty(folder)
+                if os.name != "nt":  # while the lock is held, so that the folder of a next run is never taken for ours
+                    shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        if os.name == "nt":  # there an open file cannot be removed, and neither can one that the next run has opened
+            with suppress(OSError):
+                (folder / "lock").unlink()
+                folder.rmdir()
 
 
 def _empty(folder: Path) -> None:

@@ -19,7 +19,7 @@ from unetctl.runtime.engines import EngineChoice, choose_engine
 from unetctl.runtime.fit import fit_notices
 from unetctl.runtime.image import ArraySource, open_image
 from unetctl.runtime.model import Model, read_model
-from unetctl.runtime.outcome import StoreSink, check_outputs, preview_path, publish_labels
+from unetctl.runtime.outcome import StoreSink, check_output, preview_path, publish_labels
 from unetctl.runtime.plan import Tile
 from unetctl.runtime.preview import Preview
 from unetctl.runtime.report import OnProgress, PlanReport, SegmentProgress, SegmentReport
@@ -42,7 +42,8 @@ def segment(
     """Label an image in memory: uint8 or uint16 `[H, W]`, `[C, H, W]` or `[P, C, H, W]` to uint8 `[(P,) H, W]`.
 
     The result is the network's on the whole mirrored image, whatever the tiles. `model` is an exported model or its
-    path. Raises `DataError` if the image is not what the model takes, `ResourceError` if the memory does not suffice.
+    path. The labels are in memory beside what `resources` allow. Raises `DataError` if the image is not what the model
+    takes, and `ResourceError` if the memory does not suffice.
     """
     model = read_model(model) if isinstance(model, str | Path) else model
     choice = choose_engine(engine) if isinstance(engine, str) else engine
@@ -74,7 +75,7 @@ def segment_file(
     is called from several threads.
     """
     begun = time.perf_counter()
-    check_outputs(output, path, preview=preview, overwrite=overwrite)
+    check_output(output, path, overwrite=overwrite)
     source = open_image(path, series=series, level=level, channels=channels)
     try:
         run = prepare(source, model, engine, resources)
@@ -121,7 +122,7 @@ def plan_file(
         computed_over_kept=tiles.read_px() / (info.height * info.width),
         expected_memory_bytes=run.memory.expected_bytes,
         max_memory_bytes=resources.max_memory_bytes,
-        expected_disk_bytes=int(EXPECTED_BYTES_PER_PIXEL * run.total_px),
+        expected_disk_bytes=int(2 * EXPECTED_BYTES_PER_PIXEL * run.total_px),
     )
 
 
@@ -153,7 +154,7 @@ def segment_run(
     picture = Preview(info, spec) if preview else None
     grid = ChunkGrid(planes=info.planes, image_yx=tiles.image_yx)
     with run_folder(output) as folder, ChunkStore(folder, grid) as store:
-        check_outputs(output, Path(info.path), preview=preview, overwrite=overwrite)  # now that no other run makes it
+        check_output(output, Path(info.path), overwrite=overwrite)  # now that no other run makes it
         sink = StoreSink(store, len(spec.classes))
         timings = label(run, sink, watchers=[picture] if picture else [], on_progress=on_progress)
         labelled = time.perf_counter()
@@ -180,8 +181,13 @@ def segment_run(
         peak_memory_bytes=peak_memory_bytes(),
         max_memory_bytes=run.resources.max_memory_bytes,
         class_pixels=class_pixels,
-        notices=fit_notices(info, spec),
+        notices=(*fit_notices(info, spec), *_memory_notice(run)),
     )
+
+
+def _memory_notice(run: Run) -> tuple[str, ...]:
+    peak, allowed = peak_memory_bytes(), run.resources.max_memory_bytes
+    return (f"{(peak - allowed) / 2**20:,.0f} MiB more memory than allowed were used",) if peak > allowed else ()
 
 
 def _seconds(timings: Timings, *, total: float, finish: float) -> dict[str, float]:

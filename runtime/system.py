@@ -105,8 +105,11 @@ def free_memory_bytes() -> int:
         lines = Path("/proc/meminfo").read_text().splitlines()
         available = int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024
     with suppress(OSError, ValueError):  # control groups, version 2: "max" is no limit and no number
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        available = min(available, max(0, limit - int(Path("/sys/fs/cgroup/memory.current").read_text())))
+        group = Path("/sys/fs/cgroup")
+        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        counts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        cached = int(counts.get("inactive_file", 0))  # pages of files, given back when they are needed
+        available = min(available, max(0, limit - used + cached))
     return available
 
 

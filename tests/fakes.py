@@ -65,7 +65,7 @@ class FakeEngine:
         assert shape in self._request.shapes, f"{shape} was not announced"
         full = (self._request.batch, len(self._request.model.spec.channels), *shape)
         if slot not in self._buffers or self._buffers[slot].shape != full:
-            self._buffers[slot] = np.zeros(full, np.uint8)
+            self._buffers[slot] = np.zeros(full, self._request.model.spec.pixel_type.value)
         return self._buffers[slot]
 
     def submit(self, slot: int, statistics: Statistics | None) -> None:
@@ -75,7 +75,8 @@ class FakeEngine:
     def result(self, slot: int) -> Result:
         margin = shrinkage_px(self._request.model.spec.depth) // 2
         pixels = self._buffers[slot][:, 0, margin:-margin, margin:-margin]
-        return Result(labels=pixels % len(self._request.model.spec.classes), probabilities=None)
+        labels = (pixels % len(self._request.model.spec.classes)).astype(np.uint8)
+        return Result(labels=labels, probabilities=None)
 
 
 def fake_choice(*, bytes_a_pixel: int = 16) -> EngineChoice:

@@ -35,8 +35,10 @@ class ClassMap:
 
     def unknown(self, values: Iterable[int]) -> list[int]:
         """Return those of `values` that mean no class."""
+        if not self.values:  # objects have numbers from 1
+            return sorted(value for value in values if value < 0)
         known = {value for one in self.values for value in one}
-        return sorted(value for value in values if value not in known) if self.values else []
+        return sorted(value for value in values if value not in known)
 
     def to_classes(self, labels: NDArray[np.integer]) -> NDArray[np.uint8]:
         """Return the class of each pixel of `labels`, of which all values are known."""

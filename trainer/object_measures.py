@@ -116,8 +116,9 @@ class Matches:
 def match_objects(found: Overlaps, thresholds: tuple[float, ...] = IOU_THRESHOLDS) -> Matches:
     """Match objects one to one where their IoU is at least a threshold, which is 0.5 or more.
 
-    "At least" is StarDist's rule; the Data Science Bowl wrote "greater than". Source: Caicedo et al. 2019, Nature
-    Methods 16:1247 (2018 Data Science Bowl); Schmidt et al. 2018, "Cell detection with star-convex polygons", section 3.
+    "At least" is StarDist's rule; the Data Science Bowl wrote "greater than". Sources: Caicedo et al. 2019, "Nucleus
+    segmentation across imaging experiments: the 2018 Data Science Bowl", Nature Methods 16:1247; Schmidt et al. 2018,
+    "Cell detection with star-convex polygons", MICCAI.
     """
     if min(thresholds) < 0.5:
         raise ValueError("an IoU threshold below 0.5 does not decide which objects match")

@@ -10,7 +10,7 @@ from pathlib import Path
 from unetctl.runtime.errors import MissingInputError
 
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
-"""What is taken from a folder; labels in a JPEG would be damaged, and their values show it."""
+"""What is taken from a folder; labels in a JPEG are refused when they are opened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,7 +54,7 @@ class PartitionScores:
 
     @property
     def variation(self) -> float:
-        """Variation of information H(S | T) + H(T | S) in bits, 0 is best (Meila 2007, equation 15)."""
+        """Variation of information H(S | T) + H(T | S) in bits, 0 is best (Meila 2007, J. Multivar. Anal. 98:873)."""
         return self.variation_split + self.variation_merge
 
 
@@ -110,7 +110,8 @@ def thinned(cells: NDArray[np.integer]) -> NDArray[np.int32]:
 
     if not cells.any():
         return np.ones(cells.shape, np.int32)
-    grown = watershed(np.zeros(cells.shape, np.uint8), cells.astype(np.int32), connectivity=1, watershed_line=True)
+    flat = np.zeros(cells.shape, np.uint8)
+    grown = watershed(flat, cells.astype(np.int32), connectivity=1, watershed_line=True)  # type: ignore[no-untyped-call]
     return np.asarray(grown, np.int32)
 
 

@@ -93,6 +93,8 @@ def _wrong_image(image: ImageInfo, path: Path) -> list[str]:
 
 def _wrong_label(image: ImageInfo, label: ImageInfo, pair: FilePair) -> list[str]:
     wrong: list[str] = []
+    if label.format == "JPEG":
+        wrong.append(f"{pair.label}: a JPEG label image, whose values are blurred; save it as PNG or TIFF")
     if label.channels != 1:
         wrong.append(f"{pair.label}: a colour label image ({label.channels} channels); save class or instance numbers")
     if not np.issubdtype(np.dtype(label.dtype), np.integer) and label.dtype != "bool":

@@ -80,10 +80,11 @@ def choose_run(config: Config, run: str | None, *, resume: bool) -> RunFolder:
             )
         return chosen
     if run is None:
-        unfinished = sorted(folder.glob("*/resume.safetensors"), key=lambda path: path.stat().st_mtime_ns)
+        found = sorted(folder.glob("*/resume.safetensors"), key=lambda path: path.stat().st_mtime_ns)
+        unfinished = [one for one in (RunFolder(path=path.parent) for path in found) if not one.model.exists()]
         if not unfinished:
             raise MissingInputError(f"there is no unfinished run in {folder}", hint="unetctl train starts one")
-        return RunFolder(path=unfinished[-1].parent)
+        return unfinished[-1]
     chosen = RunFolder(path=folder / run)
     if chosen.model.exists():
         raise OutputError(f"the run {run} is complete: there is nothing to continue", hint="choose another --run")

@@ -11,13 +11,10 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 
-from unetctl.runtime.errors import UnetctlError
+from unetctl.runtime.errors import CheckFailedError
 from unetctl.runtime.system import write_atomically
 from unetctl.trainer.checkpoint import load_checkpoint, save_checkpoint
 from unetctl.trainer.config import Config
@@ -31,6 +28,7 @@ from unetctl.trainer.machine import Machine, choose_machine
 from unetctl.trainer.measures import dice
 from unetctl.trainer.network import UNet
 from unetctl.trainer.optimise import make_optimizer, rate_at
+from unetctl.trainer.outcome import Progress, TrainResult
 from unetctl.trainer.pictures import draw_losses, draw_predictions
 from unetctl.trainer.resume import TrainingState, load_state, save_state
 from unetctl.trainer.runs import RunFolder, choose_run, opened
@@ -40,41 +38,6 @@ from unetctl.trainer.validate import judge
 
 EXPLODED = 1000.0
 """A loss above it, for every unit of the largest weight, is no loss any more: chance is below 6 for any 255 classes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """Where training is."""
-
-    step: int
-    steps: int
-    loss: float
-    learning_rate: float
-    validation: float | None
-    """Mean Dice of the last validation."""
-    seconds: float
-    """Spent on this run so far, before an interruption too."""
-    seconds_left: float
-    steps_per_second: float
-    samples_per_second: float
-    """What the loader could make: above `steps_per_second`, the network is the bottleneck."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainResult:
-    """What training made."""
-
-    run: str
-    folder: Path
-    model: Path
-    """The checkpoint, `model.safetensors`."""
-    steps: int
-    best_step: int
-    seconds: float
-    validation: dict[str, Any]
-    """Scores of the chosen weights: loss, pixel_error, mean_dice, dice and iou by class, confusion."""
-    test: dict[str, Any] | None
-    notices: tuple[str, ...]
 
 
 def train(
@@ -249,7 +212,7 @@ def _new_network(config: Config, dataset: Dataset) -> UNet:
 
 
 def _stop(loss: float, step: int, config: Config, folder: RunFolder) -> None:
-    raise UnetctlError(
+    raise CheckFailedError(
         f"training diverged: the loss is {loss:g} at step {step}",
         cause=f"the learning rate of {config.train.peak_rate:g} is too high for {config.train.optimizer}",
         saved=f"the best weights so far are in {folder.checkpoint}" if folder.checkpoint.exists() else "",

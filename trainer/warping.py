@@ -13,8 +13,9 @@ The truth is changed towards the prediction, one pixel at a time, but only at si
 the number and the nesting of all regions. What still differs when no more can be flipped is wrong.
 
 Cells are 4-connected and membranes 8-connected, and outside the image there is membrane, as in the challenge's Fiji
-plugin. The definition asks for the nearest of all images that the truth can be warped into. As there, the search is
-greedy: what the network is surest of is flipped first.
+plugin. The definition asks for the nearest of all images that the truth can be warped into. The search is the paper's
+greedy one: only pixels that differ are flipped, what the network is surest of first. So the error may be a
+little above the definition's, and a thin membrane drawn beside the true one, with cell between the two, is an error.
 
 Source: Jain et al. 2010, "Boundary learning by optimization with topological constraints", CVPR, section on the warping
 error and its algorithm; simple points after Bertrand and Malandain 1994, Pattern Recognition Letters 15:169.

@@ -26,7 +26,6 @@ def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
 
 CODES = [
     (errors.CheckFailedError("it differs"), 1),
-    (errors.UnetctlError("training diverged"), 1),
     (errors.UsageError("it cannot be"), 2),
     (errors.DataError("it is damaged"), 65),
     (errors.MissingInputError("it is not there"), 66),

@@ -44,9 +44,9 @@ def test_an_image_gets_labels_a_picture_and_a_report(unetctl: Type, model: Path)
     said = unetctl("segment", image, "--model", model)
     assert said.code == 0, said.err
     assert tifffile.imread("slide.labels.ome.tif").shape == (40, 56)
-    assert imagecodecs.imread("slide.labels.png").ndim == 3
+    assert imagecodecs.imread("slide.labels.preview.png").ndim == 3
     assert said.out.splitlines()[0] == "slide.labels.ome.tif"
-    for word in ("56 x 40 px", "Mpx/s", "allowed", "the network waited", "class 0", "slide.labels.png"):
+    for word in ("56 x 40 px", "Mpx/s", "allowed", "the network waited", "class 0", "slide.labels.preview.png"):
         assert word in said.out
     assert said.err.splitlines()[-1] == "next: unetctl inspect slide.labels.ome.tif"
     assert "engine: onnxruntime" in said.err
@@ -95,7 +95,7 @@ def test_an_existing_result_is_kept_unless_told_otherwise(unetctl: Type, model: 
 def test_results_are_never_segmented(unetctl: Type, model: Path) -> None:
     write_image("slide.tif")
     unetctl("segment", "slide.tif", "--model", model)
-    for name in ("slide.labels.ome.tif", "slide.labels.png"):
+    for name in ("slide.labels.ome.tif", "slide.labels.preview.png"):
         alone = unetctl("segment", name, "--model", model)
         assert alone.code == 2
         assert "unetctl inspect" in alone.err
@@ -130,7 +130,7 @@ def test_an_output_can_be_named(unetctl: Type, model: Path) -> None:
     said = unetctl("segment", write_image("a.tif"), "--output", "out/x.ome.tif", "--model", model)
     assert said.code == 0
     assert Path("out/x.ome.tif").is_file()
-    assert Path("out/x.png").is_file()
+    assert Path("out/x.preview.png").is_file()
 
 
 def test_an_image_is_never_its_own_output(unetctl: Type, model: Path) -> None:

@@ -65,16 +65,32 @@ def test_a_slot_is_never_filled_while_it_is_in_use() -> None:
 
 
 def test_stages_overlap() -> None:
-    """Thirty jobs of 10 ms in each of three stages take little more than one stage, not three."""
+    """Each stage waits for the next job to enter the stage before it: one after the other, they would wait for ever."""
+    filled, collected = [threading.Event() for _ in range(8)], [threading.Event() for _ in range(8)]
 
+    def fill(_: int, job: int) -> None:
+        filled[job].set()
+
+    def collect(_: int, job: int) -> None:
+        assert job == 7 or filled[job + 1].wait(20), "the next job is not filled while this one is computed"
+        collected[job].set()
+
+    def drain(job: int, _: object) -> None:
+        assert job == 7 or collected[job + 1].wait(20), "the next job is not computed while this one is drained"
+
+    times = run_pipeline(range(8), stages(fill=fill, collect=collect, drain=drain), slots=3)
+
+    assert times.wall < 20
+
+
+def test_the_times_of_the_stages_add_up() -> None:
     def work(*_: object) -> None:
         time.sleep(0.01)
 
-    times = run_pipeline(range(30), stages(fill=work, collect=work, drain=work), slots=3)
+    times = run_pipeline(range(10), stages(fill=work, collect=work, drain=work), slots=3)
 
-    assert times.wall < 0.65
-    assert times.compute / times.wall > 0.75
-    assert times.fill == pytest.approx(0.3, rel=0.4)
+    assert min(times.fill, times.compute, times.drain) >= 0.1
+    assert times.compute + times.engine_waited <= times.wall + 0.01
 
 
 @pytest.mark.parametrize("stage", ["fill", "submit", "collect", "drain"])
@@ -93,7 +109,6 @@ def test_the_first_error_of_any_stage_ends_the_run_and_is_raised(stage: str) -> 
         run_pipeline(range(10_000), stages(**replaced), slots=2)
 
     assert len(done) < 100
-    assert threading.active_count() < 5
 
 
 def test_an_error_in_the_jobs_themselves_is_raised() -> None:

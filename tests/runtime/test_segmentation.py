@@ -1,5 +1,6 @@
 """From a path to a published file, with an engine whose right answer is known."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -22,6 +23,8 @@ from unetctl.runtime.errors import DataError, OutputError, ResourceError, Unetct
 from unetctl.runtime.image import open_image
 from unetctl.runtime.report import SegmentProgress
 from unetctl.runtime.segmentation import plan_file, segment_file
+from unetctl.runtime.spec import PixelType, Scope
+from unetctl.runtime.statistics import Statistics
 
 MIB = 1 << 20
 RESOURCES = Resources(max_memory_bytes=1024 * MIB, threads=1)
@@ -66,7 +69,7 @@ def test_a_file_becomes_a_label_image_with_its_preview_and_nothing_else(tmp_path
     assert (tifffile.imread(output) == pixels % 5).all()
     assert sorted(one.name for one in tmp_path.iterdir()) == [
         "slide.labels.ome.tif",
-        "slide.labels.png",
+        "slide.labels.preview.png",
         "slide.tif",
     ]
     assert sum(report.class_pixels.values()) == pixels.size
@@ -94,12 +97,52 @@ def test_the_result_says_how_it_was_made(tmp_path: Path) -> None:
     assert str(tmp_path) not in source.info.made_by
 
 
-def test_a_stack_keeps_its_planes(tmp_path: Path) -> None:
-    path, pixels = picture(tmp_path, (4, 300, 200))
-    output = tmp_path / "stack.labels.ome.tif"
+@pytest.mark.parametrize("axes", ["QYX", "ZYX", "TZYX", "pages", "VTYX"])
+def test_a_stack_keeps_its_planes(tmp_path: Path, axes: str) -> None:
+    shape = (2, 2, 300, 200) if len(axes) == 4 else (4, 300, 200)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    path, output = tmp_path / "stack.tif", tmp_path / "stack.labels.ome.tif"
+    if axes == "pages":  # as most programs write them: one page after the other, and no word about axes
+        with tifffile.TiffWriter(path) as writer:
+            for page in pixels:
+                writer.write(page, contiguous=False, metadata=None, photometric="minisblack")
+    else:
+        tifffile.imwrite(path, pixels, photometric="minisblack", metadata={"axes": axes})
     report = segment_file(path, output=output, model=MODEL, engine=fake_choice(), resources=RESOURCES)
 
     assert report.planes == 4
+    assert (tifffile.imread(output).reshape(shape) == pixels % 5).all()
+
+
+def test_sixteen_bits_reach_the_engine_whole(tmp_path: Path) -> None:
+    spec = dataclasses.replace(MODEL.spec, pixel_type=PixelType.UINT16)
+    pixels = np.random.default_rng(0).integers(0, 65536, (700, 600), np.uint16)
+    tifffile.imwrite(tmp_path / "deep.tif", pixels, tile=(256, 256), compression="zlib", byteorder=">")
+    output = tmp_path / "a.ome.tif"
+    model = dataclasses.replace(MODEL, spec=spec)
+    segment_file(tmp_path / "deep.tif", output=output, model=model, engine=fake_choice(), resources=RESOURCES)
+
+    assert (tifffile.imread(output) == pixels % 5).all()
+
+
+def test_each_plane_is_normalised_by_its_own_statistics(tmp_path: Path) -> None:
+    class ShowsMean(FakeEngine):
+        def submit(self, slot: int, statistics: Statistics | None) -> None:
+            super().submit(slot, statistics)
+            assert statistics is not None
+            self.mean = {**getattr(self, "mean", {}), slot: round(statistics.shift[0])}
+
+        def result(self, slot: int) -> Result:
+            labels = super().result(slot).labels
+            return Result(labels=np.full_like(labels, self.mean[slot] % 5), probabilities=None)
+
+    pixels = np.stack([np.full((1100, 600), value, np.uint8) for value in (11, 23, 37)])
+    tifffile.imwrite(tmp_path / "stack.tif", pixels, photometric="minisblack")
+    output = tmp_path / "a.ome.tif"
+    model = fake_model(depth=2, classes=5, scope=Scope.IMAGE)
+    choice = broken_choice(ShowsMean)
+    segment_file(tmp_path / "stack.tif", output=output, model=model, engine=choice, resources=RESOURCES)
+
     assert (tifffile.imread(output) == pixels % 5).all()
 
 
@@ -132,19 +175,17 @@ def test_the_image_itself_is_never_the_output(tmp_path: Path) -> None:
 
 def test_the_preview_never_replaces_the_image_or_a_stranger(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (100, 100), np.uint8)
-    image, other = tmp_path / "slide.png", tmp_path / "other.png"
+    image, other = tmp_path / "slide.preview.png", tmp_path / "slide.png"
     image.write_bytes(imagecodecs.png_encode(pixels))
     other.write_bytes(b"a stranger's")
     before = image.read_bytes()
     arguments = {"model": MODEL, "engine": fake_choice(), "resources": RESOURCES}
     with pytest.raises(UsageError, match="is the image itself"):
         segment_file(image, output=tmp_path / "slide.ome.tif", overwrite=True, **arguments)
-    with pytest.raises(OutputError, match=r"other\.png exists"):
-        segment_file(image, output=tmp_path / "other.ome.tif", **arguments)
+    segment_file(image, output=tmp_path / "labels.ome.tif", **arguments)
 
     assert image.read_bytes() == before
     assert other.read_bytes() == b"a stranger's"
-    segment_file(image, output=tmp_path / "slide.ome.tif", preview=False, **arguments)
 
 
 def test_an_output_that_appears_during_the_run_is_not_replaced_and_the_labels_are_kept(tmp_path: Path) -> None:

@@ -15,7 +15,10 @@ from unetctl.runtime.errors import DataError, ResourceError, UsageError
 from unetctl.runtime.spec import PixelType, Scope
 from unetctl.runtime.statistics import array_statistics
 from unetctl.trainer import dataset as dataset_module
+from unetctl.trainer.config import Config
 from unetctl.trainer.dataset import load_dataset
+from unetctl.trainer.label_values import class_map
+from unetctl.trainer.settings import DataConfig
 
 
 def test_a_folder_of_pairs_is_read_in_order(tmp_path: Path) -> None:
@@ -251,12 +254,12 @@ def test_real_membranes_are_read(tmp_path: Path) -> None:
     assert 0.15 < data.class_pixels()[0] / data.class_pixels().sum() < 0.3  # membranes
 
 
-def test_jpeg_labels_are_found_out(tmp_path: Path) -> None:
+def test_jpeg_labels_are_refused(tmp_path: Path) -> None:
     config = make_project(tmp_path)
     (tmp_path / "labels" / "cell0.png").unlink()
     labels = 255 * (discs(0)[1] > 0).astype(np.uint8)
     (tmp_path / "labels" / "cell0.jpg").write_bytes(imagecodecs.jpeg8_encode(labels, level=70))
-    with pytest.raises(DataError, match="without \\[\\[classes\\]\\]"):
+    with pytest.raises(DataError, match="JPEG label image"):
         load_dataset(config)
 
 
@@ -266,3 +269,9 @@ def test_values_that_may_number_objects_are_pointed_out(tmp_path: Path) -> None:
     data = load_dataset(config)
     assert len(data.classes.classes) == 60
     assert any('kind = "instances"' in notice for notice in data.notices)
+
+
+def test_objects_with_negative_numbers_are_refused() -> None:
+    config = Config(path=Path("unetctl.toml"), name="x", data=DataConfig(kind="instances"))
+
+    assert class_map(config, [-1, 0, 3]).unknown([-1, 0, 3]) == [-1]

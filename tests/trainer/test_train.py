@@ -19,7 +19,8 @@ from unetctl.trainer.checkpoint import load_checkpoint, weights_sha256
 from unetctl.trainer.config import Config
 from unetctl.trainer.dataset import Pair
 from unetctl.trainer.network import UNet
-from unetctl.trainer.train import Progress, train
+from unetctl.trainer.outcome import Progress
+from unetctl.trainer.train import train
 from unetctl.trainer.validate import Prediction, Scores
 
 
