@@ -53,6 +53,7 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.tile_waste
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.virtual_memory
 
 clean:
 	rm -rf $(VENV) .links demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -33,6 +33,7 @@ from unetctl.runtime.cost import layers
 from unetctl.runtime.engine_onnxruntime import open_session
 from unetctl.runtime.geometry import margin_px
 from unetctl.runtime.plan import TilePlan, plan_tiles
+from unetctl.runtime.system import processors
 
 BASE_CHANNELS = 32
 SIDE_PX = 4096
@@ -96,7 +97,7 @@ def measure_speed(folder: Path) -> tuple[Speed, dict[str, Any]]:
     model, slide = make_model(folder, BASE_CHANNELS), folder / "speed.tif"
     write_slide(slide, folder / "truth.tif", side_px=SIDE_PX)
     report = segment(slide, model)  # fills the page cache, and tells the tiles
-    tiles, threads = tiles_of(report), os.cpu_count() or 1
+    tiles, threads = tiles_of(report), processors()
     bare, ours = [], []
     for _ in range(ROUNDS):
         bare.append(bare_mpx_per_second(model, tiles, threads))
