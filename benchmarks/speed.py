@@ -41,7 +41,7 @@ ROUNDS = 3
 MEMORY_CHANNELS = 8
 """For the table of memory: a narrow network, or the largest slide would take half an hour."""
 MEMORY_SIDES_PX = (4096, 16384)
-MAX_MEMORY = "1536MiB"
+MAX_MEMORY = "3GiB"
 """For the table of memory; speed is measured with the default."""
 
 
