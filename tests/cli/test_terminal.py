@@ -99,7 +99,7 @@ def test_a_command_that_works_ends_cleanly(tmp_path: Path, number: signal.Signal
     begun = time.monotonic()
     _, said = process.communicate(timeout=10)
     assert process.returncode == code
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 15
     assert len(said.splitlines()) == 1
 
 

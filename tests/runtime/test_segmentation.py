@@ -2,10 +2,6 @@
 
 import dataclasses
 import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import imagecodecs
@@ -14,7 +10,6 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from tests.data import ROOT
 from tests.fakes import FakeEngine, fake_choice, fake_model
 from unetctl.runtime import Resources, segment
 from unetctl.runtime.engine import Result
@@ -278,69 +273,3 @@ def test_a_plan_reads_the_header_only_and_says_what_a_run_would_take(tmp_path: P
     assert plan.read_shapes == report.read_shapes
     assert plan.expected_memory_bytes <= RESOURCES.max_memory_bytes
     assert plan.computed_over_kept > 1
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from tests.fakes import FakeEngine, fake_choice, fake_model
-from tests.runtime.test_segmentation import MODEL, RESOURCES, broken_choice
-from unetctl.runtime.segmentation import segment_file
-
-class Killing(FakeEngine):
-    def result(self, slot):
-        if slot == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().result(slot)
-
-segment_file(Path(sys.argv[1]), output=Path(sys.argv[2]), model=MODEL, engine=broken_choice(Killing),
-             resources=RESOURCES, overwrite=True)
-"""
-
-
-@pytest.mark.skipif(os.name == "nt", reason="NOT RUN: SIGKILL is POSIX")
-def test_a_killed_run_leaves_the_old_output_and_the_next_run_starts_anew(tmp_path: Path) -> None:
-    path, pixels = picture(tmp_path, (1200, 5000))
-    output = tmp_path / "a.ome.tif"
-    output.write_bytes(b"the old one")
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(path), str(output)], cwd=ROOT, check=False)
-
-    assert killed.returncode == -signal.SIGKILL
-    assert output.read_bytes() == b"the old one"
-    assert (tmp_path / ".a.ome.tif.run" / "chunks.bin").exists()
-    segment_file(path, output=output, model=MODEL, engine=fake_choice(), resources=RESOURCES, overwrite=True)
-    assert (tifffile.imread(output) == pixels % 5).all()
-    assert not (tmp_path / ".a.ome.tif.run").exists()
-
-
-PEAK = """
-import sys, tempfile
-from pathlib import Path
-from tests.fakes import fake_choice, fake_model
-from tests.runtime.virtual import VirtualSource
-from unetctl.runtime.run import Resources, prepare
-from unetctl.runtime.segmentation import segment_run
-
-side = int(sys.argv[1])
-resources = Resources(max_memory_bytes=int(sys.argv[2]), threads=1)
-run = prepare(VirtualSource(side, side), fake_model(classes=5), fake_choice(bytes_a_pixel=4), resources)
-with tempfile.TemporaryDirectory() as folder:
-    print(segment_run(run, Path(folder) / "a.ome.tif").peak_memory_bytes)
-"""
-
-
-def peak_bytes(side: int, budget: int) -> int:
-    """Segment a virtual image of `side` x `side` in a process of its own and return its peak memory."""
-    done = subprocess.run(
-        [sys.executable, "-c", PEAK, str(side), str(budget)], cwd=ROOT, check=True, capture_output=True, text=True
-    )
-    return int(done.stdout)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="NOT RUN: the peak is not known there")
-def test_memory_does_not_grow_with_the_image() -> None:
-    budget = 256 * MIB
-    small, large = peak_bytes(4096, budget), peak_bytes(24576, budget)  # 0.6 gigapixels
-
-    assert large < small + 16 * MIB
-    assert max(small, large) < budget
