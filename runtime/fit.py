@@ -18,7 +18,7 @@ def check_fit(info: ImageInfo, spec: ModelSpec) -> None:
         enough = info.channels > len(spec.channels)
         raise DataError(
             f"{info.path} has {info.channels} channels ({', '.join(info.channel_names)}); {wanted}",
-            hint=f"--channels {first} takes the first {len(spec.channels)}"
+            hint=f"--channels {first} takes {', '.join(info.channel_names[: len(spec.channels)])}"
             if enough
             else "an image with these channels, or a model trained on this kind of image",
         )

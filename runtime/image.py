@@ -141,7 +141,12 @@ class ArraySource:
 def default_channel_names(channels: int) -> tuple[str, ...]:
     """Name the channels of an image that does not: gray, RGB, or numbers."""
     known = {1: ("gray",), 3: ("red", "green", "blue")}
-    return known.get(channels) or tuple(f"channel {index}" for index in range(channels))
+    return known.get(channels) or numbered_channels(channels)
+
+
+def numbered_channels(channels: int) -> tuple[str, ...]:
+    """Number channels from 1, as people count them and as `--channels` takes them."""
+    return tuple(f"channel {number}" for number in range(1, channels + 1))
 
 
 def choose_channels(path: str, names: tuple[str, ...], channels: tuple[int, ...] | None) -> tuple[int, ...]:

@@ -29,6 +29,9 @@ SLOTS = 3
 MAX_SHARED_BYTES = 256 << 20
 """What is spent at most on not decoding the border chunks of two rows of tiles twice."""
 
+LARGE_CHUNK_BYTES = 16 << 20
+"""Decoded size of a chunk from which the image itself is a reason for a budget that does not suffice."""
+
 PREVIEW_BYTES = 24 << 20
 BYTES_A_CHUNK = 150
 """Of the tables of the store and of tifffile, while the output is written and verified."""
@@ -73,10 +76,17 @@ def plan_within(
     raise ResourceError(
         f"{info.path}: {needed / 2**20:,.0f} MiB are needed for the smallest tile, "
         f"{budget_bytes / 2**20:,.0f} are allowed",
-        cause=f"{baseline_bytes / 2**20:,.0f} MiB hold the program, and one piece of this image "
-        f"({info.chunk_yx[1]} x {info.chunk_yx[0]} px) decodes to {info.chunk_bytes / 2**20:,.0f} MiB",
-        hint=f"--max-memory {-(-needed // 2**20)}MiB, or another engine; an image in one strip can be saved as tiles",
+        cause=f"the program holds {baseline_bytes / 2**20:,.0f} MiB before it begins{_strip(info)}",
+        hint=f"--max-memory {-(-needed // 2**20)}MiB, or another engine",
     )
+
+
+def _strip(info: ImageInfo) -> str:
+    """Say it if the image must be decoded in large pieces."""
+    if info.chunk_bytes < LARGE_CHUNK_BYTES:
+        return ""
+    size = f"{info.chunk_yx[1]} x {info.chunk_yx[0]} px, {info.chunk_bytes / 2**20:,.0f} MiB"
+    return f", and this image is decoded in pieces of {size}: saved as tiles it would take less"
 
 
 def _cache_bytes(info: ImageInfo, tiles: TilePlan, readers: int) -> int:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from unetctl.runtime.chunk_cache import ChunkCache
 from unetctl.runtime.coded_size import SIZE_READERS
 from unetctl.runtime.errors import DataError
-from unetctl.runtime.image import ImageInfo, check_read, choose_channels
+from unetctl.runtime.image import ImageInfo, check_read, choose_channels, numbered_channels
 from unetctl.runtime.ome_xml import OmeFacts, looks_like_ome, read_ome
 from unetctl.runtime.plan import Window
 from unetctl.runtime.random_access import RandomAccessFile, translated
@@ -188,5 +188,5 @@ def _channel_names(layout: TiffLayout, ome_names: tuple[str, ...]) -> tuple[str,
         return ome_names
     if pages == 1:
         return samples
-    names = ome_names if len(ome_names) == pages else tuple(f"channel {index}" for index in range(pages))
+    names = ome_names if len(ome_names) == pages else numbered_channels(pages)
     return tuple(f"{name} {sample}" if len(samples) > 1 else name for name in names for sample in samples)

@@ -9,6 +9,7 @@ import numpy as np
 import tifffile
 
 from unetctl.runtime.errors import DataError
+from unetctl.runtime.image import numbered_channels
 from unetctl.runtime.ome_xml import UNITS_UM, square_um
 
 MIN_IS_WHITE, MIN_IS_BLACK, RGB, PALETTE, SEPARATED, YCBCR = 0, 1, 2, 3, 5, 6
@@ -64,11 +65,11 @@ def sample_names(page: tifffile.TiffPage) -> tuple[str, ...]:
     colours = COLOURS[RGB if page.photometric == YCBCR else page.photometric]
     samples = page.samplesperpixel
     if samples < len(colours):
-        return colours if samples == len(colours) else tuple(f"channel {index}" for index in range(samples))
+        return colours if samples == len(colours) else numbered_channels(samples)
     extras = [int(kind) for kind in page.extrasamples[: samples - len(colours)]]
     extras += [0] * (samples - len(colours) - len(extras))
     if page.photometric == MIN_IS_BLACK and not any(extras) and samples > 1:
-        return tuple(f"channel {index}" for index in range(samples))
+        return numbered_channels(samples)
     return (*colours, *("alpha" if kind in (1, 2) else f"extra {index}" for index, kind in enumerate(extras)))
 
 

@@ -41,7 +41,7 @@ def test_alpha_and_further_samples_are_channels_with_names(tmp_path: Path) -> No
     write(tmp_path / "a.tif", image, photometric="rgb", extrasamples=["unassalpha"])
     write(tmp_path / "b.tif", image, photometric="minisblack", planarconfig="contig")
     assert info_of(tmp_path / "a.tif").channel_names == ("red", "green", "blue", "alpha")
-    assert info_of(tmp_path / "b.tif").channel_names == ("channel 0", "channel 1", "channel 2", "channel 3")
+    assert info_of(tmp_path / "b.tif").channel_names == ("channel 1", "channel 2", "channel 3", "channel 4")
 
 
 @pytest.mark.parametrize("dtype", ["bool", "int16", "uint32", "float32", "float64"])
