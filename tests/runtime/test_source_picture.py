@@ -64,7 +64,7 @@ def test_channels_are_chosen_in_order(tmp_path: Path) -> None:
     with closing(open_image(tmp_path / "a.png", channels=(2, 0))) as source:
         assert source.info.channel_names == ("blue", "red")
         assert_delivers(source, image[None, [2, 0]])
-    with pytest.raises(UsageError, match="it has 0 "):
+    with pytest.raises(UsageError, match="it has 1 "):
         open_image(tmp_path / "a.png", channels=(3,))
     with pytest.raises(UsageError, match="one level"):
         open_image(tmp_path / "a.png", level=1)

@@ -123,5 +123,5 @@ def test_only_the_channels_asked_for_are_decoded(tmp_path: Path) -> None:
         assert source.info.chunk_bytes == 32 * 32
         assert_delivers(source, image[None, 2:])
         assert source.cache.decoded_chunks == 4
-    with pytest.raises(UsageError, match=r"it has 0 \(red\), 1 \(green\), 2 \(blue\)"):
+    with pytest.raises(UsageError, match=r"it has 1 \(red\), 2 \(green\), 3 \(blue\)"):
         open_image(tmp_path / "a.tif", channels=(0, 3))
