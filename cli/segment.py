@@ -57,7 +57,7 @@ def segment(
         typer.Option("--config", "-c", metavar="FILE", help="Settings; default: unetctl.toml of this project."),
     ] = None,
     engine: Annotated[
-        str, typer.Option(metavar="NAME", help="What computes: auto, onnxruntime, or torch for a checkpoint.")
+        str, typer.Option(metavar="NAME", help="What computes: auto, openvino, onnxruntime, or torch for a checkpoint.")
     ] = "auto",
     max_memory: Annotated[
         str,

@@ -9,6 +9,7 @@ in place; everything else is called by one thread.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from unetctl.runtime.errors import DataError
 
 if TYPE_CHECKING:
+    from unetctl.runtime.model import Model
     from unetctl.runtime.spec import ModelSpec
     from unetctl.runtime.statistics import Statistics
 
@@ -70,6 +72,16 @@ def refuse_invalid(labels: NDArray[np.uint8], classes: int, *, what: str) -> Non
             f"{what}: the network gave no number (NaN or infinity) at {wrong:,} of {labels.size:,} pixels",
             cause="the model overflows on this image, or its normalisation does not fit it",
             hint="unetctl check the model, and compare the image's values with those that it was trained on",
+        )
+
+
+def refuse_other_outputs(model: Model, outputs: Sequence[str]) -> None:
+    """Raise `DataError` unless a model file gives what its record promises."""
+    if tuple(outputs) != model.record.outputs:
+        raise DataError(
+            f"{model.path} gives {', '.join(outputs)}",
+            cause=f"its record promises {', '.join(model.record.outputs)}: it was changed after its export",
+            hint="export it again",
         )
 
 

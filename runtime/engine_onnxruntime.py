@@ -17,14 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 from numpy.typing import NDArray
 
 from unetctl.runtime.cost import activation_values, layers, weight_values
-from unetctl.runtime.engine import Result, normalisation_inputs, slot_bytes
+from unetctl.runtime.engine import Result, normalisation_inputs, refuse_other_outputs, slot_bytes
 from unetctl.runtime.engines import EngineRequest, EngineStatus
 from unetctl.runtime.errors import DataError, ResourceError, UnavailableError, UnetctlError
-from unetctl.runtime.geometry import shrinkage_px
+from unetctl.runtime.slot_memory import SlotMemory
 from unetctl.runtime.spec import ModelSpec, Scope
 from unetctl.runtime.statistics import Statistics
 
@@ -44,15 +43,10 @@ class OnnxRuntimeEngine:
     def __enter__(self) -> Self:
         request, spec = self._request, self._spec
         self._session = open_session(request.model.path, threads=request.threads)
-        self._outputs = [one.name for one in self._session.get_outputs()]
-        if tuple(self._outputs) != request.model.record.outputs:
-            raise DataError(
-                f"{request.model.path} gives {', '.join(self._outputs)}",
-                cause=f"its record promises {', '.join(request.model.record.outputs)}: it was changed after its export",
-                hint="export it again",
-            )
+        outputs = [one.name for one in self._session.get_outputs()]
+        refuse_other_outputs(request.model, outputs)
         area = max(height * width for height, width in request.shapes)
-        self._memory = [_SlotMemory(spec, request.batch, area, self._outputs) for _ in range(self.slots)]
+        self._memory = [SlotMemory(spec, request.batch, area, outputs) for _ in range(self.slots)]
         self._pending: list[Future[Result]] = [Future() for _ in range(self.slots)]
         self._run_options = import_onnxruntime().RunOptions()
         self._worker = ThreadPoolExecutor(1, "onnxruntime")
@@ -77,7 +71,7 @@ class OnnxRuntimeEngine:
         """Wait for the slot."""
         return self._pending[slot].result()
 
-    def _run(self, memory: _SlotMemory, statistics: Statistics | None) -> Result:
+    def _run(self, memory: SlotMemory, statistics: Statistics | None) -> Result:
         binding = self._session.io_binding()
         inputs: dict[str, NDArray[Any]] = {"image": memory.bytes_view()}
         if self._spec.normalisation.scope is Scope.IMAGE:
@@ -90,42 +84,6 @@ class OnnxRuntimeEngine:
         with translated(f"tiles {inputs['image'].shape}"):
             self._session.run_with_iobinding(binding, self._run_options)
         return Result(labels=outputs["labels"], probabilities=outputs.get("probabilities"))
-
-
-class _SlotMemory:
-    """Input and outputs of one slot: flat memory for the largest shape, seen in the shape that was asked for last."""
-
-    def __init__(self, spec: ModelSpec, batch: int, area_px: int, outputs: list[str]) -> None:
-        self._depth, self._channels = spec.depth, len(spec.channels)
-        self._input = np.zeros(
-            batch * self._channels * area_px, dtype=np.dtype(spec.pixel_type.value).newbyteorder("<")
-        )
-        planes = {"labels": 1, "probabilities": len(spec.classes)}
-        self._outputs = {name: np.zeros(batch * planes[name] * area_px, dtype=np.uint8) for name in outputs}
-        self._planes = planes
-        self._tiles: NDArray[Any] = self._input[:0]
-
-    def shaped(self, batch: int, shape: tuple[int, int]) -> NDArray[Any]:
-        """Return the input as `[batch, C, *shape]`."""
-        full = (batch, self._channels, *shape)
-        self._tiles = self._input[: int(np.prod(full))].reshape(full)
-        return self._tiles
-
-    def bytes_view(self) -> NDArray[np.uint8]:
-        """Return the input as the graph takes it: 16-bit pixels as two bytes, low first."""
-        if self._tiles.itemsize == 1:
-            return self._tiles
-        return self._tiles.view(np.uint8).reshape(*self._tiles.shape, 2)
-
-    def outputs(self) -> dict[str, NDArray[np.uint8]]:
-        """Return the outputs in the shape that the input gives."""
-        batch, _, height, width = self._tiles.shape
-        yx = (height - shrinkage_px(self._depth), width - shrinkage_px(self._depth))
-        found = {}
-        for name, memory in self._outputs.items():
-            full = (batch, *yx) if name == "labels" else (batch, self._planes[name], *yx)
-            found[name] = memory[: int(np.prod(full))].reshape(full)
-        return found
 
 
 def import_onnxruntime() -> Any:

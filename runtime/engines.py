@@ -77,6 +77,7 @@ class EngineEntry:
 
 
 ENGINES: dict[str, EngineEntry] = {
+    "openvino": EngineEntry(module="unetctl.runtime.engine_openvino", engine="OpenVinoEngine"),
     "onnxruntime": EngineEntry(module="unetctl.runtime.engine_onnxruntime", engine="OnnxRuntimeEngine"),
 }
 """The best first: `auto` takes the first that is usable."""
@@ -109,7 +110,7 @@ def choose_engine(name: str) -> EngineChoice:
     raise UnavailableError(
         f"the engine {name} cannot run here" if name != "auto" else "no engine can run here",
         cause="; ".join(f"{one.name}: {one.why_not}" for one in found),
-        hint=found[0].hint,
+        hint=found[-1].hint,  # of the engine that runs everywhere
     )
 
 

@@ -15,6 +15,7 @@ from tests.cli.conftest import Type
 from tests.models import tiny_model
 from unetctl.cli.main import run
 from unetctl.cli.results import result_path
+from unetctl.runtime.engines import choose_engine
 
 REPORT_KEYS = {
     *("model", "image", "output", "preview", "image_yx", "planes", "tiles", "read_shapes", "engine", "seconds"),
@@ -49,7 +50,7 @@ def test_an_image_gets_labels_a_picture_and_a_report(unetctl: Type, model: Path)
     for word in ("56 x 40 px", "Mpx/s", "allowed", "the network waited", "class 0", "slide.labels.preview.png"):
         assert word in said.out
     assert said.err.splitlines()[-1] == "next: unetctl inspect slide.labels.ome.tif"
-    assert "engine: onnxruntime" in said.err
+    assert f"engine: {choose_engine('auto').name}" in said.err
 
 
 def test_the_report_is_json_for_scripts(unetctl: Type, model: Path) -> None:

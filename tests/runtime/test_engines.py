@@ -14,7 +14,15 @@ from tests.engine_contract import EngineCase, EngineContract, read_case
 from tests.models import tiny_model
 from unetctl.runtime import engine_onnxruntime
 from unetctl.runtime.engine import Engine
-from unetctl.runtime.engines import ENGINES, EngineRequest, choose_engine, engine_bytes, engine_status, open_engine
+from unetctl.runtime.engines import (
+    ENGINES,
+    EngineRequest,
+    EngineStatus,
+    choose_engine,
+    engine_bytes,
+    engine_status,
+    open_engine,
+)
 from unetctl.runtime.errors import DataError, UnavailableError, UsageError
 
 
@@ -23,9 +31,14 @@ class TestOnnxRuntime(EngineContract):
         return open_engine("onnxruntime", request)
 
 
+def status_of(name: str) -> EngineStatus:
+    """Return what one engine says of itself."""
+    return next(one for one in engine_status() if one.name == name)
+
+
 def test_auto_takes_the_first_usable_engine_and_says_why() -> None:
     chosen = choose_engine("auto")
-    assert chosen.name == "onnxruntime"
+    assert chosen.name == next(one.name for one in engine_status() if one.usable)
     assert "CPU" in chosen.description
     assert chosen.reason
 
@@ -40,13 +53,14 @@ def test_a_missing_package_gives_the_line_that_installs_it(monkeypatch: pytest.M
     real_import = builtins.__import__
 
     def without(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name == "onnxruntime":
-            raise ImportError("No module named 'onnxruntime'")
+        if name in ("onnxruntime", "openvino"):
+            raise ImportError(f"No module named {name!r}")
         return real_import(name, *args, **kwargs)
 
-    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    for one in ("onnxruntime", "openvino"):
+        monkeypatch.delitem(sys.modules, one, raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
-    assert not engine_status()[0].usable
+    assert not any(one.usable for one in engine_status())
     with pytest.raises(UnavailableError) as caught:
         choose_engine("auto")
     assert 'pip install "unetctl[cpu]"' in caught.value.hint
@@ -56,7 +70,7 @@ def test_variants_installed_over_each_other_are_told(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(
         engine_onnxruntime, "_version", lambda name: "1.31.1" if name in ("onnxruntime", "onnxruntime-gpu") else ""
     )
-    found = engine_status()[0]
+    found = status_of("onnxruntime")
     assert "onnxruntime and onnxruntime-gpu" in found.why_not
     assert found.hint.startswith("pip uninstall")
 
@@ -84,3 +98,9 @@ def test_a_file_that_gives_other_outputs_than_its_record_is_refused(tmp_path: Pa
     request = EngineRequest(model=changed, shapes=((60, 60),), batch=1, slots=1, threads=1)
     with pytest.raises(DataError, match="gives labels"), open_engine("onnxruntime", request):
         pass
+
+
+class TestOpenVino(EngineContract):
+    def open(self, case: EngineCase, request: EngineRequest) -> Engine:
+        pytest.importorskip("openvino", reason="NOT RUN: openvino is not installed")
+        return open_engine("openvino", request)

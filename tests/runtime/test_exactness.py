@@ -13,11 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from tests.models import integer_network, integer_spec, largest_sum, tiny_golden
+from unetctl.exporter.export import export_model
 from unetctl.runtime.engine import Engine
-from unetctl.runtime.engines import EngineRequest
+from unetctl.runtime.engines import ENGINES, EngineRequest, open_engine
 from unetctl.runtime.geometry import CROP_PX, align_up, input_px, margin_px
 from unetctl.runtime.image import ArraySource
 from unetctl.runtime.mirror import read_mirrored
+from unetctl.runtime.model import read_model
 from unetctl.runtime.plan import TilePlan, Window, plan_tiles, split_axis
 from unetctl.runtime.segmentation import ArraySink
 from unetctl.runtime.stream import stream_labels
@@ -121,38 +123,33 @@ def test_a_margin_one_step_too_small_is_seen() -> None:
     assert not wrong[:, 8:-8, 8:-8].any()
 
 
+@pytest.fixture(scope="module")
+def integer_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with an integer network of three classes as a checkpoint and as an exported model."""
+    folder = tmp_path_factory.mktemp("integer")
+    network = integer_network(depth=2, classes=3, seed=1)
+    spec = integer_spec(network)
+    save_checkpoint(folder / "model.safetensors", network, spec, tiny_golden(network, spec))
+    export_model(folder / "model.safetensors", folder / "model.onnx")
+    return folder
+
+
 @pytest.mark.parametrize("batch", [1, 2, 3])
-@pytest.mark.parametrize("engine", ["torch", "onnxruntime"])
-def test_labels_through_the_whole_stream_equal_the_untiled_network(tmp_path: Path, engine: str, batch: int) -> None:
-    depth, shape = 2, (203, 330)
-    network = integer_network(depth=depth, classes=3, seed=1)
+@pytest.mark.parametrize("engine", ["torch", *ENGINES])
+def test_labels_through_the_whole_stream_equal_the_untiled_network(
+    integer_models: Path, engine: str, batch: int
+) -> None:
+    shape = (203, 330)
+    checkpoint = load_checkpoint(integer_models / "model.safetensors")
     pixels = image((1, *shape), seed=4)
-    truth = untiled_logits(network, pixels).argmax(axis=0)
-    tiles = plan_tiles(shape, depth=depth, chunk_px=64, max_area_px=2 * 64 * 64)
+    truth = untiled_logits(checkpoint.network, pixels).argmax(axis=0)
+    tiles = plan_tiles(shape, depth=2, chunk_px=64, max_area_px=2 * 64 * 64)
     assert len(tiles.read_shapes()) > 1
     labels = np.full((1, *shape), 255, np.uint8)
-    with open_engine(engine, network, tmp_path, tiles, batch) as opened:
+    model = checkpoint_model(checkpoint) if engine == "torch" else read_model(integer_models / "model.onnx")
+    request = EngineRequest(model=model, shapes=tiles.read_shapes(), batch=batch, slots=2, threads=1)
+    opened: Engine = TorchEngine(checkpoint, request) if engine == "torch" else open_engine(engine, request)
+    with opened:
         stream_labels(ArraySource(pixels), tiles, opened, ArraySink(labels), classes=3, batch=batch)
 
     assert (labels[0] == truth).all()
-
-
-def open_engine(name: str, network: UNet, folder: Path, tiles: TilePlan, batch: int) -> Engine:
-    """Return an engine over a network, by way of a checkpoint and, for ONNX Runtime, an exported file."""
-    spec = integer_spec(network)
-    path = folder / "model.safetensors"
-    save_checkpoint(path, network, spec, tiny_golden(network, spec))
-    checkpoint = load_checkpoint(path)
-    if name == "torch":
-        model = checkpoint_model(checkpoint)
-        request = EngineRequest(model=model, shapes=tiles.read_shapes(), batch=batch, slots=2, threads=1)
-        return TorchEngine(checkpoint, request)
-    from unetctl.exporter.export import export_model
-    from unetctl.runtime.engine_onnxruntime import OnnxRuntimeEngine
-    from unetctl.runtime.model import read_model
-
-    exported = export_model(path, folder / "model.onnx", images=[])
-    request = EngineRequest(
-        model=read_model(exported.path), shapes=tiles.read_shapes(), batch=batch, slots=2, threads=1
-    )
-    return OnnxRuntimeEngine(request)
