@@ -61,18 +61,8 @@ class Speed:
 def segment(slide: Path, model: Path, *options: str) -> dict[str, Any]:
     """Segment `slide` in a process of its own and return the command's report."""
     program = Path(sys.executable).with_name("unetctl")
-    command = [
-        program,
-        "segment",
-        slide,
-        "--model",
-        model,
-        "--engine",
-        "onnxruntime",
-        "--overwrite",
-        "--json",
-        *options,
-    ]
+    arguments = ("--engine", "onnxruntime", "--overwrite", "--json", *options)
+    command = [program, "segment", slide, "--model", model, *arguments]
     ended = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, text=True)
     if ended.returncode:
         sys.exit(f"unetctl segment ended with {ended.returncode}")

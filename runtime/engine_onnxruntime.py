@@ -11,7 +11,6 @@ import ctypes
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +21,8 @@ from numpy.typing import NDArray
 from unetctl.runtime.cost import activation_values, layers, weight_values
 from unetctl.runtime.engine import Result, normalisation_inputs, refuse_other_outputs, slot_bytes
 from unetctl.runtime.engines import EngineRequest, EngineStatus
-from unetctl.runtime.errors import DataError, ResourceError, UnavailableError, UnetctlError
+from unetctl.runtime.errors import UnavailableError
+from unetctl.runtime.library_errors import translated
 from unetctl.runtime.slot_memory import SlotMemory
 from unetctl.runtime.spec import ModelSpec, Scope
 from unetctl.runtime.statistics import Statistics
@@ -81,7 +81,7 @@ class OnnxRuntimeEngine:
             binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         for name, array in outputs.items():
             binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-        with translated(f"tiles {inputs['image'].shape}"):
+        with translated("ONNX Runtime", f"tiles {inputs['image'].shape}"):
             self._session.run_with_iobinding(binding, self._run_options)
         return Result(labels=outputs["labels"], probabilities=outputs.get("probabilities"))
 
@@ -111,7 +111,7 @@ def open_session(path: Path, *, threads: int) -> Any:
     provider = _provider(onnxruntime)
     if provider == "CUDAExecutionProvider":
         onnxruntime.preload_dlls()  # of the nvidia packages beside it
-    with translated(str(path)):
+    with translated("ONNX Runtime", str(path)):
         session = onnxruntime.InferenceSession(path, options, providers=[provider])
     if provider not in session.get_providers():
         raise UnavailableError(
@@ -127,7 +127,7 @@ def run_file(path: Path, batches: Iterable[Mapping[str, NDArray[Any]]], *, threa
     session = open_session(path, threads=threads)
     names = [one.name for one in session.get_outputs()]
     for inputs in batches:
-        with translated(str(path)):
+        with translated("ONNX Runtime", str(path)):
             found = session.run(None, dict(inputs))
         yield dict(zip(names, found, strict=True))
 
@@ -166,23 +166,6 @@ def engine_bytes(spec: ModelSpec, shape: tuple[int, int], batch: int, slots: int
     network = layers(spec.depth, spec.base_channels, len(spec.channels), len(spec.classes))
     values = ARENA_FACTOR * activation_values(*shape, network) * batch + WEIGHT_COPIES * weight_values(network)
     return LIBRARY_BYTES + int(4 * values) + slots * slot_bytes(spec, shape, batch)
-
-
-@contextmanager
-def translated(what: str) -> Iterator[None]:
-    """Turn ONNX Runtime's errors, which share no base class, into ours; `what` names the model or the tiles."""
-    try:
-        yield
-    except UnetctlError:
-        raise
-    except Exception as error:
-        message = " ".join(str(error).split())
-        if "allocat" in message.lower() or "out of memory" in message.lower():
-            hint = "a smaller --max-memory"
-            raise ResourceError(
-                f"ONNX Runtime has too little memory for {what}", cause=message[:300], hint=hint
-            ) from error
-        raise DataError(f"ONNX Runtime refuses {what}", cause=message[:500]) from error
 
 
 def _provider(onnxruntime: Any) -> str:

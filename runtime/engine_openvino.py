@@ -7,7 +7,7 @@ is always set: on a processor with bf16, OpenVINO would otherwise take it withou
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from unetctl.runtime.cost import activation_values, layers, weight_values
 from unetctl.runtime.engine import Result, normalisation_inputs, refuse_other_outputs, slot_bytes
 from unetctl.runtime.engines import EngineRequest, EngineStatus
-from unetctl.runtime.errors import DataError, ResourceError, UnavailableError, UnetctlError
+from unetctl.runtime.errors import UnavailableError
+from unetctl.runtime.library_errors import translated
 from unetctl.runtime.slot_memory import SlotMemory
 from unetctl.runtime.spec import ModelSpec, Scope
 from unetctl.runtime.statistics import Statistics
@@ -56,11 +57,11 @@ class OpenVinoEngine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        for one in self._requests if error is not None else ():
+            one.cancel()  # a tile that nobody waits for is not computed to its end
         for one in self._requests:
-            if error is not None:  # a tile that nobody waits for is not computed to its end
-                one.cancel()
-            else:
-                one.wait()
+            with suppress(RuntimeError):  # that it was cancelled, or what its result would have raised
+                one.wait()  # until then it writes into the memory that is given back next
         del self._requests, self._memory
 
     def buffer(self, slot: int, shape: tuple[int, int]) -> NDArray[Any]:
@@ -73,14 +74,14 @@ class OpenVinoEngine:
         arrays: dict[str, NDArray[Any]] = {"image": memory.bytes_view(), **memory.outputs()}
         if self._spec.normalisation.scope is Scope.IMAGE:
             arrays["shift"], arrays["scale"] = normalisation_inputs(self._spec, statistics)
-        with translated(f"tiles {arrays['image'].shape}"):
+        with translated("OpenVINO", f"tiles {arrays['image'].shape}"):
             for name, array in arrays.items():
                 request.set_tensor(name, self._openvino.Tensor(array, shared_memory=True))
             request.start_async()
 
     def result(self, slot: int) -> Result:
         """Wait for the slot."""
-        with translated("tiles"):
+        with translated("OpenVINO", "tiles"):
             self._requests[slot].wait()
         found = self._memory[slot].outputs()
         return Result(labels=found["labels"], probabilities=found.get("probabilities"))
@@ -105,7 +106,7 @@ def compile_model(path: Path, *, threads: int) -> Any:
         "NUM_STREAMS": "1",
         "ENABLE_CPU_PINNING": "NO",  # readers and writers need the same processors
     }
-    with translated(str(path)):
+    with translated("OpenVINO", str(path)):
         return openvino.Core().compile_model(str(path), DEVICE, settings)
 
 
@@ -113,7 +114,7 @@ def run_file(path: Path, batches: Iterable[Mapping[str, NDArray[Any]]], *, threa
     """Run named inputs through a model file with this engine's settings; yield every output, for the comparison."""
     request = compile_model(path, threads=threads).create_infer_request()
     for inputs in batches:
-        with translated(str(path)):
+        with translated("OpenVINO", str(path)):
             found = request.infer(dict(inputs))
         yield {one.get_any_name(): np.array(array) for one, array in found.items()}
 
@@ -133,18 +134,3 @@ def engine_bytes(spec: ModelSpec, shape: tuple[int, int], batch: int, slots: int
     network = layers(spec.depth, spec.base_channels, len(spec.channels), len(spec.classes))
     values = ACTIVATION_FACTOR * activation_values(*shape, network) * batch + WEIGHT_COPIES * weight_values(network)
     return LIBRARY_BYTES + int(4 * values) + slots * slot_bytes(spec, shape, batch)
-
-
-@contextmanager
-def translated(what: str) -> Iterator[None]:
-    """Turn OpenVINO's errors, which are all `RuntimeError`, into ours; `what` names the model or the tiles."""
-    try:
-        yield
-    except UnetctlError:
-        raise
-    except RuntimeError as error:
-        message = " ".join(str(error).split())
-        if "alloc" in message.lower():
-            hint = "a smaller --max-memory"
-            raise ResourceError(f"OpenVINO has too little memory for {what}", cause=message[:300], hint=hint) from error
-        raise DataError(f"OpenVINO refuses {what}", cause=message[:500]) from error
