@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from unetctl.runtime.report import SegmentProgress, SegmentReport
     from unetctl.runtime.run import Resources
 
-PHASES = {"statistics": "measuring", "tiles": "segmenting", "pyramid": "pyramid", "publish": "writing"}
+PHASES = {"statistics": "measuring", "tiles": "segmenting", "publish": "writing"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,9 @@ class TorchEngine:
     def __enter__(self) -> Self:
         if self._device != "cpu" and not torch.cuda.is_available():
             raise UnavailableError(
-                f"torch has no device {self._device}", cause="torch.cuda.is_available() is false", hint="--device cpu"
+                f"torch has no device {self._device}",
+                cause="torch.cuda.is_available() is false",
+                hint="install the driver and the CUDA build of torch, or use the CPU",
             )
         spec, request = self._checkpoint.spec, self._request
         self._graph = DeployGraph(self._checkpoint.network, spec, request.model.record.outputs).to(self._device).eval()
