@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING
 from unetctl.cli import output
 from unetctl.cli.wording import safe_text, time_text
 from unetctl.runtime.errors import MissingInputError, UnetctlError
+from unetctl.trainer.config import CONFIG_NAME
 
 if TYPE_CHECKING:
     from unetctl.trainer.config import Config
-
-CONFIG_NAME = "unetctl.toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
