@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -43,12 +44,14 @@ def train(
 ) -> None:
     """Train the network on the project's images and labels.
 
-    Makes runs/<name>/ with the checkpoint, metrics, a plot of the losses and pictures of predictions.
+    Makes runs/<name>/ with the checkpoint, a report, a model card, metrics, and what TensorBoard shows while it trains.
     """
     config = _overridden(with_data(load_project(config_file), data), steps=steps, seed=seed)
     with needs_extra("train", "training"):
         from unetctl.trainer.train import train as train_network
 
+    speaks = os.environ.get("RANK", "0") == "0"  # torchrun starts the others, which say nothing but their errors
+    quiet = quiet or not speaks
     last: list[Progress] = []
     with progress("reading the data", quiet=quiet) as update:
         update(0, 0)
@@ -72,6 +75,8 @@ def train(
                 output.notice("what the last validation saved is kept; to continue:")
                 output.next_command("unetctl", "train", "--resume", *words)
             raise
+    if not speaks:
+        return
     if quiet:
         output.result(str(result.model))
     else:
@@ -88,6 +93,9 @@ def _beside_the_bar(now: Progress) -> str:
 
 
 def _show(result: TrainResult) -> None:
+    from unetctl.trainer.runs import RunFolder
+
+    made = RunFolder(path=result.folder)
     output.heading(path_text(result.model))
     output.pairs(
         [
@@ -97,7 +105,8 @@ def _show(result: TrainResult) -> None:
             ),
             *_score_rows("validation", result.validation),
             *_score_rows("test", result.test),
-            ("pictures", f"{path_text(result.folder / 'losses.png')}, {path_text(result.folder / 'predictions')}"),
+            ("report", path_text(made.report)),
+            ("model card", path_text(made.card)),
         ]
     )
     output.next_command("unetctl", "export")

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from unetctl.runtime.errors import MissingInputError, UsageError
 from unetctl.runtime.geometry import alignment_px
+from unetctl.trainer.presets import with_preset
 from unetctl.trainer.settings import (
     AugmentConfig,
     ClassConfig,
@@ -126,6 +127,7 @@ def load_config(path: str | Path) -> Config:
         raise UsageError(f"{path} is not valid TOML", cause=str(error)) from error
 
     _refuse_unknown(values, ["project", "classes", *SECTIONS], "section", path)
+    values = with_preset(values)
     project = _table(values.get("project", {}), "[project]", path)
     _refuse_unknown(project, ["name"], "key in [project]", path)
     name = _typed(project.get("name", _as_name(path.parent.name)), str, "[project] name", path)

@@ -38,7 +38,7 @@ def make_spec(config: Config, dataset: Dataset, network: UNet, training: dict[st
     )
 
 
-def training_record(config: Config, dataset: Dataset, machine: Machine, run: str) -> dict[str, Any]:
+def training_record(config: Config, dataset: Dataset, machine: Machine, run: str, processes: int) -> dict[str, Any]:
     """Return what is known before the first step, as plain JSON values."""
     settings = settings_of(config)
     settings["train"]["learning_rate"] = config.train.peak_rate
@@ -54,6 +54,7 @@ def training_record(config: Config, dataset: Dataset, machine: Machine, run: str
         "class_pixels": dataset.class_pixels().tolist(),
         "data_sha256": dataset.fingerprint,
         "machine": machine.name,
+        "processes": processes,
         "precision": "bf16" if machine.is_bf16 else "fp32",
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in ("unetctl", "torch")}},
     }

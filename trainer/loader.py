@@ -1,4 +1,4 @@
-"""The samples of all steps, made one ahead of the network by a thread of its own."""
+"""The samples of all steps, made one step ahead of the network by a thread of its own."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ import torch
 
 from unetctl.trainer.config import Config
 from unetctl.trainer.dataset import Dataset
+from unetctl.trainer.processes import ALONE, Processes
 from unetctl.trainer.sample import Sample, draw_sample
 from unetctl.trainer.streams import generator, shuffled
 from unetctl.trainer.weight_map import class_weights
 
 
 class Loader:
-    """Makes the sample of any step; what it makes is a function of the seed and the step alone."""
+    """Makes the samples of any step; what it makes is a function of the seed and the samples' numbers alone.
 
-    def __init__(self, dataset: Dataset, config: Config) -> None:
-        self._pairs = dataset.train
+    Step s of n processes with a batch of b has the samples `(s - 1) n b + 1` to `s n b`, of which each process makes
+    its b: so n processes see what one with a batch of n b would.
+    """
+
+    def __init__(self, dataset: Dataset, config: Config, processes: Processes = ALONE) -> None:
+        self._dataset = dataset
         self._config = config
+        self._processes = processes
         pixels = dataset.class_pixels()
         self.class_weights = torch.ones(len(pixels))
         if config.train.class_balance:
@@ -29,24 +35,32 @@ class Loader:
         self.seconds = 0.0
         """What making `samples` took, so that the report can say whether the network waited."""
 
-    def sample(self, step: int) -> Sample:
-        """Make the sample of step `step`, from 1."""
+    def numbers(self, step: int) -> range:
+        """Return the numbers, from 1, of the samples that this process makes for step `step`, from 1."""
+        batch, processes = self._config.train.batch, self._processes
+        first = ((step - 1) * processes.count + processes.rank) * batch + 1
+        return range(first, first + batch)
+
+    def sample(self, number: int) -> Sample:
+        """Make sample `number`, from 1."""
         started = time.perf_counter()
-        train = self._config.train
+        train, pairs = self._config.train, self._dataset.train
         made = draw_sample(
-            self._pairs[shuffled(step, len(self._pairs), train.seed)],
+            pairs[shuffled(number, len(pairs), train.seed)],
             tile=train.tile,
             depth=self._config.network.depth,
             settings=self._config.augment,
             class_weights=self.class_weights,
-            random=generator(train.seed, "sample", step),
+            random=generator(train.seed, "sample", number),
+            foreground=train.foreground,
+            background=self._dataset.classes.background,
         )
         self.samples += 1
         self.seconds += time.perf_counter() - started
         return made
 
-    def samples_from(self, first: int, last: int) -> Iterator[Sample]:
-        """Yield the samples of the steps `first` to `last`, both included, the next always in the making.
+    def samples_from(self, first: int, last: int) -> Iterator[tuple[Sample, ...]]:
+        """Yield the samples of the steps `first` to `last`, both included, those of the next always in the making.
 
         The thread computes on one core: torch's teams of threads wait by spinning, and two teams on a busy machine were
         measured to need twenty times as long.
@@ -55,11 +69,14 @@ class Loader:
             return
         threads = torch.get_num_threads()
         with ThreadPoolExecutor(1, "sample", initializer=torch.set_num_threads, initargs=(1,)) as thread:
-            coming = thread.submit(self.sample, first)
+            coming = thread.submit(self._batch, first)
             coming.result()
             torch.set_num_threads(threads)  # the thread keeps its one; threads made later get what they did before
             for step in range(first, last + 1):
-                sample = coming.result()
+                samples = coming.result()
                 if step < last:
-                    coming = thread.submit(self.sample, step + 1)
-                yield sample
+                    coming = thread.submit(self._batch, step + 1)
+                yield samples
+
+    def _batch(self, step: int) -> tuple[Sample, ...]:
+        return tuple(self.sample(number) for number in self.numbers(step))

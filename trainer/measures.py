@@ -7,6 +7,9 @@ Matrices of several images are added, so that a measure is of all their pixels a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,6 +49,23 @@ def mean_dice(matrix: Counts) -> float:
 def pixel_error(matrix: Counts) -> float:
     """Return the part of the pixels with a wrong label, 1 - accuracy."""
     return 1.0 - float(np.trace(matrix)) / float(matrix.sum())
+
+
+def plain_scores(matrix: Counts, names: Sequence[str]) -> dict[str, Any]:
+    """Return all of them as plain JSON values, by the classes' names; None for a class that does not occur."""
+
+    def by_name(values: NDArray[np.float64]) -> dict[str, float | None]:
+        return {
+            name: None if np.isnan(value) else round(float(value), 6) for name, value in zip(names, values, strict=True)
+        }
+
+    return {
+        "pixel_error": round(pixel_error(matrix), 6),
+        "mean_dice": round(mean_dice(matrix), 6),
+        "dice": by_name(dice(matrix)),
+        "iou": by_name(iou(matrix)),
+        "confusion": matrix.tolist(),
+    }
 
 
 def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:

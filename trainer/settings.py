@@ -103,8 +103,12 @@ class NetworkConfig:
 class TrainConfig:
     """`[train]`: the recipe."""
 
+    preset: Literal["best", "paper"] = "best"
+    """What the keys that are not given mean: these defaults, or those of `unetctl.trainer.presets`."""
     steps: int = 1500
-    """Steps of one image tile each."""
+    """Changes of the weights."""
+    batch: int = 1
+    """Tiles a step, one after another through the network; of each process, where there are several."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """`sgd` is the paper's, with its momentum of 0.99."""
     learning_rate: float | None = None
@@ -115,10 +119,18 @@ class TrainConfig:
     """One cycle rises over the first quarter of the steps and falls to nothing over the rest."""
     tile: int | Literal["image"] = 256
     """Kept pixels a side, a multiple of 2^depth, or whole images."""
+    foreground: float = 0.33
+    """Part of the tiles that is placed to show a pixel of a class that is not background."""
+    average: float = 0.999
+    """Decay a step of the averaged copy of the weights, which is what is validated and kept; 0 keeps the last."""
+    clip_norm: float = 1.0
+    """Longest gradient over all weights; a longer one is shortened to it. 0 leaves gradients as they are."""
     seed: int = 0
     """All random streams follow from it and the step's number."""
-    validate_every: int = 100
-    """Steps between validations; each also saves what `--resume` needs."""
+    validate_every: int | Literal["epoch"] = 100
+    """Steps between validations, or as many as there are training images; each also saves what `--resume` needs."""
+    patience: int = 0
+    """Validations without a better score after which training stops; 0 takes all steps."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto` is bf16 where the processor has it."""
     border_weight: float = 10.0
@@ -133,13 +145,20 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for key, lowest in (
             ("steps", 1),
+            ("batch", 1),
+            ("clip_norm", 0),
             ("seed", 0),
             ("validate_every", 1),
+            ("patience", 0),
             ("border_weight", 0),
             ("weight_decay", 0),
         ):
-            if not lowest <= getattr(self, key) < 2**63:
+            if getattr(self, key) != "epoch" and not lowest <= getattr(self, key) < 2**63:
                 _refuse("train", key, getattr(self, key), f"must be at least {lowest}")
+        if not 0 <= self.foreground <= 1:
+            _refuse("train", "foreground", self.foreground, "must be 0 to 1")
+        if not 0 <= self.average < 1:
+            _refuse("train", "average", self.average, "must be at least 0 and below 1")
         if self.learning_rate is not None and not 0 < self.learning_rate < 10:
             _refuse("train", "learning_rate", self.learning_rate, "must be above 0 and below 10")
         if not 0 < self.border_sigma < 1e4:
@@ -173,9 +192,18 @@ class AugmentConfig:
     """Gray values are scaled by a factor from 1 - x to 1 + x."""
     brightness: float = 0.2
     """And moved by -x to x standard deviations."""
+    blur_px: float = 1.0
+    """Half of the tiles are blurred by a Gaussian of a standard deviation from 0 to x."""
 
     def __post_init__(self) -> None:
-        limits = {"elastic_px": 1e3, "rotation_deg": 180, "shift_px": 1e4, "contrast": 0.99, "brightness": 10}
+        limits = {
+            "elastic_px": 1e3,
+            "rotation_deg": 180,
+            "shift_px": 1e4,
+            "contrast": 0.99,
+            "brightness": 10,
+            "blur_px": 50,
+        }
         for key, most in limits.items():
             if not 0 <= getattr(self, key) <= most:
                 _refuse("augment", key, getattr(self, key), f"must be 0 to {most:g}")

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from unetctl.runtime.geometry import CROP_PX
-from unetctl.runtime.plan import plan_tiles
+from unetctl.runtime.plan import Window, plan_tiles
 from unetctl.runtime.spec import ClassInfo
 from unetctl.trainer.dataset import Pair
 from unetctl.trainer.loss import weighted_cross_entropy
 from unetctl.trainer.machine import Machine
-from unetctl.trainer.measures import Counts, confusion_matrix, dice, iou, mean_dice, pixel_error
+from unetctl.trainer.measures import Counts, confusion_matrix, mean_dice, pixel_error, plain_scores
 from unetctl.trainer.network import UNet
+from unetctl.trainer.processes import ALONE, Processes
 from unetctl.trainer.sample import cut
 
 MAX_TILE_AREA_PX = 1024 * 1024
@@ -45,21 +46,7 @@ class Scores:
 
     def to_dict(self, classes: Sequence[ClassInfo]) -> dict[str, Any]:
         """Return plain JSON values; a measure of a class that does not occur is None."""
-
-        def by_name(values: NDArray[np.float64]) -> dict[str, float | None]:
-            return {
-                one.name: None if np.isnan(value) else round(float(value), 6)
-                for one, value in zip(classes, values, strict=True)
-            }
-
-        return {
-            "loss": round(self.loss, 6),
-            "pixel_error": round(self.pixel_error, 6),
-            "mean_dice": round(self.mean_dice, 6),
-            "dice": by_name(dice(self.matrix)),
-            "iou": by_name(iou(self.matrix)),
-            "confusion": self.matrix.tolist(),
-        }
+        return {"loss": round(self.loss, 6), **plain_scores(self.matrix, [one.name for one in classes])}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,33 +58,65 @@ class Prediction:
     loss: float
 
 
-def predict(network: UNet, pair: Pair, class_weights: torch.Tensor, machine: Machine) -> Prediction:
+class Network(Protocol):
+    """What can be run over an image: a `UNet`, or an `Averaged` one."""
+
+    depth: int
+
+    def __call__(self, image: torch.Tensor, /) -> torch.Tensor:
+        """Return the logits of `[N, C, H, W]`."""
+
+
+def tiled_logits(
+    network: Network,
+    image: NDArray[Any],
+    *,
+    shift: NDArray[np.float32],
+    scale: NDArray[np.float32],
+    machine: Machine,
+) -> Iterator[tuple[Window, torch.Tensor]]:
+    """Run `network`, in eval mode, over a whole image `[C, H, W]`, tile by tile.
+
+    Yields windows, which cover the image once, and their logits: float32 `[K, h, w]` on the CPU. They are not put
+    together here, because what is made of them is smaller.
+    """
+    shift, scale = shift[:, None, None], scale[:, None, None]
+    for tile in plan_tiles(image.shape[-2:], depth=network.depth, max_area_px=MAX_TILE_AREA_PX).tiles():
+        pixels = (cut(image, tile.read).astype(np.float32) - shift) * scale
+        with torch.inference_mode(), machine.autocast():
+            logits = network(machine.place_image(torch.from_numpy(pixels[None])))
+        height, width = tile.write.shape
+        yield tile.write, logits[0, :, CROP_PX : CROP_PX + height, CROP_PX : CROP_PX + width].float().cpu()
+
+
+def predict(network: Network, pair: Pair, class_weights: torch.Tensor, machine: Machine) -> Prediction:
     """Run `network`, in eval mode, over a whole image."""
-    plan = plan_tiles(pair.labels.shape, depth=network.depth, max_area_px=MAX_TILE_AREA_PX)
     labels = np.zeros(pair.labels.shape, np.uint8)
-    shift, scale = (one[:, None, None] for one in (pair.shift, pair.scale))
     loss = 0.0
-    with torch.inference_mode(), machine.autocast():
-        for tile in plan.tiles():
-            image = (cut(pair.image, tile.read).astype(np.float32) - shift) * scale
-            logits = network(machine.place_image(torch.from_numpy(image[None])))
-            kept = slice(tile.write.y0, tile.write.y1), slice(tile.write.x0, tile.write.x1)
-            height, width = tile.write.shape
-            logits = logits[:, :, CROP_PX : CROP_PX + height, CROP_PX : CROP_PX + width].float().cpu()
-            truth = torch.from_numpy(pair.labels[kept]).long()
-            weights = class_weights[truth] + torch.from_numpy(pair.border[kept]).float()
-            loss += float(weighted_cross_entropy(logits, truth[None], weights[None])) * truth.numel()
-            labels[kept] = logits[0].argmax(dim=0).numpy()
+    for window, logits in tiled_logits(network, pair.image, shift=pair.shift, scale=pair.scale, machine=machine):
+        kept = slice(window.y0, window.y1), slice(window.x0, window.x1)
+        truth = torch.from_numpy(pair.labels[kept]).long()
+        weights = class_weights[truth] + torch.from_numpy(pair.border[kept]).float()
+        loss += float(weighted_cross_entropy(logits[None], truth[None], weights[None])) * truth.numel()
+        labels[kept] = logits.argmax(dim=0).numpy()
     return Prediction(labels=labels, loss=loss / labels.size)
 
 
 def judge(
-    network: UNet, pairs: Sequence[Pair], class_weights: torch.Tensor, machine: Machine
+    network: UNet,
+    pairs: Sequence[Pair],
+    class_weights: torch.Tensor,
+    machine: Machine,
+    processes: Processes = ALONE,
 ) -> tuple[Scores, list[Prediction]]:
-    """Score `network` on whole images; its mode is what it was before. Returns the predictions too."""
+    """Score `network` on whole images; its mode is what it was before. Returns the predictions too.
+
+    Several processes share the images, and each gets all scores and predictions.
+    """
     was_training = network.training
     network.eval()
-    predictions = [predict(network, pair, class_weights, machine) for pair in pairs]
+    own = [predict(network, pair, class_weights, machine) for pair in pairs[processes.rank :: processes.count]]
+    predictions = processes.gathered(own)
     network.train(was_training)
     count = len(class_weights)
     matrix = sum(

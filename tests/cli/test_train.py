@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cli.conftest import Type
 from tests.trainer.project import make_project
 from unetctl.cli.project import load_project, newest_checkpoint
-from unetctl.trainer import train as train_module
 from unetctl.trainer.checkpoint import read_spec
+from unetctl.trainer.step import Stepper
 
 
 def test_a_project_is_trained_and_the_scores_are_told(unetctl: Type) -> None:
@@ -20,7 +21,14 @@ def test_a_project_is_trained_and_the_scores_are_told(unetctl: Type) -> None:
     said = unetctl("train", "--run", "first", "--steps", "4", "--seed", "7")
     assert said.code == 0, said.err
     assert said.out.splitlines()[0] == "runs/first/model.safetensors"
-    for word in ("steps", "validation", "mean Dice", "of pixels wrong", "runs/first/losses.png"):
+    for word in (
+        "steps",
+        "validation",
+        "mean Dice",
+        "of pixels wrong",
+        "runs/first/report.html",
+        "runs/first/model-card.md",
+    ):
         assert word in " ".join(said.out.split())
     assert said.err.splitlines()[-1] == "next: unetctl export"
     choice = newest_checkpoint(load_project(None))
@@ -44,18 +52,15 @@ def test_other_data_can_be_named(unetctl: Type, tmp_path: Path) -> None:
 
 def test_an_interrupted_run_tells_how_to_continue(unetctl: Type, monkeypatch: pytest.MonkeyPatch) -> None:
     make_project(Path())
-    step = train_module._step
-    taken = 0
+    take = Stepper.take
 
-    def interrupted(*arguments: object) -> float:
-        nonlocal taken
-        taken += 1
-        if taken == 5:  # the validation after step 3 has saved what is needed
+    def interrupted(stepper: Stepper, step: int, *rest: Any) -> float:
+        if step == 5:  # the validation after step 3 has saved what is needed
             raise KeyboardInterrupt
-        return step(*arguments)  # type: ignore[arg-type]
+        return take(stepper, step, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train_module, "_step", interrupted)
+        patch.setattr(Stepper, "take", interrupted)
         said = unetctl("train", "--seed", "3", "--run", "r")
     assert said.code == 130
     command = said.err.splitlines()[-1].removeprefix("next: unetctl ")

@@ -4,12 +4,14 @@ import subprocess
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
 from tests.trainer.project import write_toml
 from unetctl.runtime.errors import MissingInputError, UsageError
 from unetctl.trainer.config import SECTIONS, Config, load_config
+from unetctl.trainer.presets import PRESETS
 from unetctl.trainer.settings import DEFAULT_LEARNING_RATE, AugmentConfig, ClassConfig, DataConfig, TrainConfig
 
 
@@ -54,7 +56,13 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         schedule = "constant"
         tile = "image"
         seed = 7
-        validate_every = 2
+        validate_every = "epoch"
+        batch = 2
+        foreground = 1
+        average = 0.5
+        clip_norm = 0
+        patience = 3
+        preset = "paper"
         precision = "fp32"
         border_weight = 5
         border_sigma = 2.5
@@ -67,6 +75,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         flips = false
         contrast = 0.0
         brightness = 0.1
+        blur_px = 0.5
         [export]
         model = "runs/a/model.safetensors"
         [segment]
@@ -95,6 +104,12 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         ("[train]\nsteps = '5'", ["[train] steps", "'5'", "a whole number"]),
         ("[train]\nsteps = 5.0", ["[train] steps", "5.0", "a whole number"]),
         ("[train]\nsteps = true", ["[train] steps", "True"]),
+        ("[train]\npreset = 'papers'", ["[train] preset", "'papers'", "'paper'"]),
+        ("[train]\npreset = ['paper']", ["[train] preset"]),
+        ("[train]\nvalidate_every = 'epochs'", ["[train] validate_every", "'epoch'"]),
+        ("[train]\naverage = 1.0", ["[train] average", "below 1"]),
+        ("[train]\nforeground = -0.1", ["[train] foreground"]),
+        ("[train]\nbatch = 0", ["[train] batch", "at least 1"]),
         ("[train]\nsteps = 0", ["[train] steps", "0", "at least 1"]),
         ("[train]\noptimizer = 'adam'", ["[train] optimizer", "'adam'", "'adamw'"]),
         ("[train]\nlearning_rate = nan", ["[train] learning_rate", "nan"]),
@@ -153,6 +168,25 @@ def test_the_learning_rate_follows_the_optimizer() -> None:
     assert TrainConfig().peak_rate == DEFAULT_LEARNING_RATE["adamw"]
     assert TrainConfig(optimizer="sgd").peak_rate == DEFAULT_LEARNING_RATE["sgd"]
     assert TrainConfig(learning_rate=0.5).peak_rate == 0.5
+
+
+def test_a_preset_stands_below_what_the_file_says(tmp_path: Path) -> None:
+    config = write_toml(tmp_path, '[train]\npreset = "paper"\nsteps = 7\n[network]\ndepth = 2\n')
+    assert (config.train.steps, config.network.depth) == (7, 2)
+    assert (config.network.base_channels, config.train.optimizer, config.train.tile) == (64, "sgd", "image")
+    assert (config.augment.blur_px, config.train.average, config.train.class_balance) == (0.0, 0.0, True)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_a_file_that_could_be_written(tmp_path: Path, name: str) -> None:
+    config = write_toml(tmp_path, f'[train]\npreset = "{name}"\n')
+    for section, keys in PRESETS[name].items():
+        for key, value in keys.items():
+            assert getattr(getattr(config, section), key) == value
+
+
+def test_presets_are_all_that_the_setting_takes() -> None:
+    assert set(get_args(get_type_hints(TrainConfig)["preset"])) == set(PRESETS)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -5,15 +5,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from tests.trainer.project import discs, pair_of
 from unetctl.runtime.geometry import input_px, shrinkage_px
 from unetctl.runtime.plan import Window
-from unetctl.trainer.sample import Sample, cut, draw_sample, tile_shape
+from unetctl.trainer.sample import Sample, _blurred, cut, draw_sample, tile_shape
 from unetctl.trainer.settings import AugmentConfig
 from unetctl.trainer.streams import generator
 
-STILL = AugmentConfig(elastic_px=0, rotation_deg=0, shift_px=0, flips=False, contrast=0, brightness=0)
+STILL = AugmentConfig(elastic_px=0, rotation_deg=0, shift_px=0, flips=False, contrast=0, brightness=0, blur_px=0)
 EQUAL = torch.ones(2)
 
 
@@ -99,11 +100,12 @@ def test_every_kind_of_variation_changes_the_sample() -> None:
         {"shift_px": 9.0},
         {"contrast": 0.5},
         {"brightness": 0.5},
+        {"blur_px": 9.0},
     ):
         after = draw((image, instances > 0), AugmentConfig(**{**_values(STILL), **change}))
         assert not torch.equal(before.image, after.image), change
         moved = not torch.equal(before.labels, after.labels)
-        assert moved == (not change.keys() & {"contrast", "brightness"}), change
+        assert moved == (not change.keys() & {"contrast", "brightness", "blur_px"}), change
     flips = AugmentConfig(**{**_values(STILL), "flips": True})
     flipped = [draw((image, instances > 0), flips, seed=s) for s in range(16)]
     still = [draw((image, instances > 0), STILL, seed=s) for s in range(16)]
@@ -158,3 +160,52 @@ def test_pixels_are_normalised() -> None:
 
 def _values(augment: AugmentConfig) -> dict[str, float]:
     return {name: getattr(augment, name) for name in AugmentConfig.__dataclass_fields__}
+
+
+def test_a_blur_is_the_gaussian_of_scipy() -> None:
+    image = torch.from_numpy(discs(0)[0].astype(np.float32))[None]
+    expected = ndimage.gaussian_filter(image[0].numpy(), 1.3, mode="nearest", truncate=3)
+    np.testing.assert_allclose(_blurred(image, 1.3)[0].numpy(), expected, atol=0.01)
+    assert _blurred(image, 0.1) is image
+
+
+def test_tiles_are_placed_to_show_a_rare_class() -> None:
+    labels = np.zeros((200, 180), np.uint8)
+    labels[150:153, 20:23], labels[:40, 100:] = 1, 2
+    pair = pair_of(labels, labels)
+
+    def part_that_shows(foreground: float, background: int | None) -> float:
+        drawn = (
+            draw_sample(
+                pair,
+                tile=32,
+                depth=1,
+                settings=STILL,
+                class_weights=torch.ones(3),
+                random=generator(seed, "sample", 1),
+                foreground=foreground,
+                background=background,
+            ).labels
+            for seed in range(200)
+        )
+        return sum(bool((one == 1).any()) for one in drawn) / 200
+
+    assert part_that_shows(0.0, 0) < 0.1
+    assert 0.4 < part_that_shows(1.0, 0) < 0.6  # one of two classes is drawn first
+    assert 0.25 < part_that_shows(1.0, None) < 0.45  # one of three
+    assert 0.15 < part_that_shows(0.5, 0) < 0.4
+
+
+def test_an_image_of_background_only_is_sampled_too() -> None:
+    labels = np.zeros((50, 50), np.uint8)
+    sample = draw_sample(
+        pair_of(labels, labels),
+        tile=32,
+        depth=1,
+        settings=STILL,
+        class_weights=EQUAL,
+        random=generator(0, "sample", 1),
+        foreground=1.0,
+        background=0,
+    )
+    assert sample.labels.shape == (1, 36, 36)

@@ -14,6 +14,7 @@ import torch
 from tests.trainer.project import make_project, write_png
 from unetctl.runtime.errors import DataError, MissingInputError, OutputError, UnetctlError, UsageError
 from unetctl.runtime.system import lock_file
+from unetctl.trainer import step as step_module
 from unetctl.trainer import train as train_module
 from unetctl.trainer.checkpoint import load_checkpoint, weights_sha256
 from unetctl.trainer.config import Config
@@ -40,10 +41,13 @@ def weights_of(path: Path) -> str:
     return load_checkpoint(path).spec.weights_sha256
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_a_continued_run_is_the_run_that_was_not_stopped(tmp_path: Path, optimizer: Literal["adamw", "sgd"]) -> None:
+@pytest.mark.parametrize(("optimizer", "batch", "average"), [("adamw", 2, 0.9), ("sgd", 1, 0.0)])
+def test_a_continued_run_is_the_run_that_was_not_stopped(
+    tmp_path: Path, optimizer: Literal["adamw", "sgd"], batch: int, average: float
+) -> None:
     config = make_project(tmp_path)
-    config = replace(config, train=replace(config.train, optimizer=optimizer, learning_rate=0.001))
+    changed = replace(config.train, optimizer=optimizer, learning_rate=0.001, batch=batch, average=average)
+    config = replace(config, train=changed)
     whole = train(config, run="whole")
     for at in (4, 3, 6):  # stopped after a step that was not saved, one that was, and the last
         run = f"stopped{at}"
@@ -135,10 +139,11 @@ def test_the_weights_are_those_of_the_best_validation(tmp_path: Path, monkeypatc
 def test_a_loss_that_explodes_stops_the_run_and_keeps_what_was_good(tmp_path: Path) -> None:
     config = make_project(tmp_path)
     train_settings = replace(config.train, optimizer="sgd", learning_rate=9.0, schedule="constant", steps=300)
+    train_settings = replace(train_settings, clip_norm=0.0)
     with pytest.raises(UnetctlError) as caught:
         train(replace(config, train=replace(train_settings, validate_every=1)), run="a")
     assert "diverged" in str(caught.value)
-    assert "learning_rate = 2.25" in str(caught.value)
+    assert "learning_rate = 2.25 and clip_norm = 1.0" in str(caught.value)
     assert not (tmp_path / "runs" / "a" / "model.safetensors").exists()
     if "saved" in str(caught.value):
         load_checkpoint(tmp_path / "runs" / "a" / "checkpoint.safetensors")
@@ -146,17 +151,41 @@ def test_a_loss_that_explodes_stops_the_run_and_keeps_what_was_good(tmp_path: Pa
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf"), 1e9])
 def test_a_loss_that_is_none_is_noticed_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: float) -> None:
-    real = train_module.weighted_cross_entropy
+    real = step_module.weighted_cross_entropy
     calls: list[int] = []
 
     def fifth_is_bad(*arguments: torch.Tensor) -> torch.Tensor:
         calls.append(1)
         return real(*arguments) * (loss if len(calls) == 5 else 1)
 
-    monkeypatch.setattr(train_module, "weighted_cross_entropy", fifth_is_bad)
+    monkeypatch.setattr(step_module, "weighted_cross_entropy", fifth_is_bad)
     with pytest.raises(UnetctlError, match="at step 5"):
         train(make_project(tmp_path), run="a")
     assert load_checkpoint(tmp_path / "runs" / "a" / "checkpoint.safetensors").spec.training["steps"] == 3
+
+
+def test_training_stops_early_when_nothing_gets_better(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = make_project(tmp_path)
+    config = replace(config, train=replace(config.train, steps=9, validate_every=1, patience=2))
+    judged, calls = train_module.judge, []
+
+    def third_is_best(*arguments: Any) -> tuple[Scores, list[Prediction]]:
+        scores, predictions = judged(*arguments)
+        calls.append(1)
+        wanted = 90 if len(calls) == 3 else 50
+        return replace(scores, matrix=np.array([[wanted, 10], [10, wanted]])), predictions
+
+    monkeypatch.setattr(train_module, "judge", third_is_best)
+    result = train(config, run="a")
+    assert (result.best_step, result.steps) == (3, 5)
+    assert result.model.exists()
+
+
+def test_an_epoch_is_every_training_image_once(tmp_path: Path) -> None:
+    config = make_project(tmp_path, pairs=5, toml='[data]\nvalidation = ["0"]\n')  # four are left
+    config = replace(config, train=replace(config.train, steps=6, batch=2, validate_every="epoch"))
+    pictures = sorted(path.stem for path in (train(config).folder / "predictions").iterdir())
+    assert pictures == ["000002", "000004", "000006"]
 
 
 def _stopped(tmp_path: Path) -> Config:
