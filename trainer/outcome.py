@@ -21,8 +21,9 @@ class Progress:
     """Spent on this run so far, before an interruption too."""
     seconds_left: float
     steps_per_second: float
+    """Of the network, validations and waiting for samples apart."""
     samples_per_second: float
-    """What the loader could make: above `steps_per_second`, the network is the bottleneck."""
+    """What the loader can make: above `steps_per_second` times the batch, the network is the bottleneck."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

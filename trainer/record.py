@@ -7,17 +7,18 @@ from collections.abc import Sequence
 
 from unetctl.runtime.system import write_atomically
 from unetctl.trainer.checkpoint import load_checkpoint, save_checkpoint
+from unetctl.trainer.course import Course
 from unetctl.trainer.describe import make_spec, training_record
 from unetctl.trainer.golden_tiles import choose_golden
-from unetctl.trainer.history import History
+from unetctl.trainer.history import SCORE_COLUMNS, STEP_COLUMNS
 from unetctl.trainer.job import Job
-from unetctl.trainer.loader import Loader
 from unetctl.trainer.machine import Machine
 from unetctl.trainer.measures import dice
+from unetctl.trainer.model_card import write_card
 from unetctl.trainer.network import UNet
-from unetctl.trainer.outcome import TrainResult
+from unetctl.trainer.outcome import Progress, TrainResult
 from unetctl.trainer.pictures import draw_losses, draw_predictions
-from unetctl.trainer.resume import TrainingState
+from unetctl.trainer.report_page import write_report
 from unetctl.trainer.validate import Prediction, Scores, judge
 
 
@@ -28,10 +29,25 @@ def keep_best(job: Job, network: UNet, step: int) -> None:
     save_checkpoint(job.folder.checkpoint, network, make_spec(job.config, job.dataset, network, training), ())
 
 
-def record_validation(
-    job: Job, history: History, state: TrainingState, scores: Scores, predictions: Sequence[Prediction]
-) -> None:
+def progress(course: Course, *, seconds_left: float) -> Progress:
+    """Say where the run is, after a step."""
+    step, loss, rate = course.history.losses[-1]
+    validated = course.history.scores
+    return Progress(
+        step=step,
+        steps=course.job.config.train.steps,
+        loss=loss,
+        learning_rate=rate,
+        validation=validated[max(validated)][SCORE_COLUMNS.index("mean_dice")] if validated else None,
+        seconds=course.state.seconds,
+        seconds_left=seconds_left,
+        **(course.speed or {}),
+    )
+
+
+def record_validation(course: Course, scores: Scores, predictions: Sequence[Prediction]) -> None:
     """Add a validation to the history, and draw it."""
+    job, history, state = course.job, course.history, course.state
     classes = job.dataset.classes.classes
     by_class = dice(scores.matrix).tolist()
     history.scores[state.step] = (scores.loss, scores.mean_dice, scores.pixel_error, *by_class)
@@ -40,20 +56,26 @@ def record_validation(
     title = (
         f"{job.config.name}, run {job.folder.name}, step {state.step}: mean Dice {scores.mean_dice:.3f} on validation"
     )
-    draw_predictions(job.folder.prediction(state.step), job.dataset.validation, predictions, classes, title)
+    picture = job.folder.prediction(state.step)
+    draw_predictions(picture, job.dataset.validation, predictions, classes, title)
+    if course.events:
+        names = history.columns[len(STEP_COLUMNS) :]
+        course.events.validation(state.step, dict(zip(names, history.scores[state.step], strict=True)), picture)
 
 
-def publish(job: Job, state: TrainingState) -> TrainResult:
+def publish(course: Course) -> TrainResult:
     """Score the best weights in fp32, publish them with golden tiles, and remove what only a running run needs."""
+    job, state = course.job, course.state
     config, dataset, folder = job.config, job.dataset, job.folder
     job.processes.shared(None)  # the first process has written its last checkpoint
     best = load_checkpoint(folder.checkpoint)
     exact = Machine(device=job.machine.device, is_bf16=False, name=job.machine.name)
     network = exact.place(job.new_network())
     network.load_state_dict(best.network.state_dict())
-    class_weights = Loader(dataset, config).class_weights
     scores = {
-        part: judge(network, pairs, class_weights, exact, job.processes)[0].to_dict(dataset.classes.classes)
+        part: judge(network, pairs, course.loader.class_weights, exact, job.processes)[0].to_dict(
+            dataset.classes.classes
+        )
         if pairs
         else None
         for part, pairs in (("validation", dataset.validation), ("test", dataset.test))
@@ -67,8 +89,17 @@ def publish(job: Job, state: TrainingState) -> TrainResult:
             "seconds": round(state.seconds, 1),
         }
         spec = make_spec(config, dataset, best.network, {**training, "scores": scores})
-        metrics = {"name": config.name, "created": spec.created, **scores, **training, "notices": dataset.notices}
+        metrics = {
+            "name": config.name,
+            "created": spec.created,
+            **scores,
+            **training,
+            "speed": course.speed,
+            "notices": dataset.notices,
+        }
         write_atomically(folder.path / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
+        write_report(folder, spec, metrics, course.history)
+        write_card(folder.card, spec, metrics)
         save_checkpoint(folder.model, best.network, spec, choose_golden(best.network, dataset.validation))
         folder.checkpoint.unlink()
         folder.resume.unlink()

@@ -3,8 +3,11 @@
 runs/<name>/
     model.safetensors         the chosen weights; only a complete run has it
     metrics.json              the scores, what it was trained on, how long it took
+    report.html               all of it on one page, which needs no network
+    model-card.md             what is to be known of the model by whoever gets it
     history.csv, losses.png   every step's loss and every validation
     predictions/000300.png    image, truth, prediction and errors at step 300
+    events/                   the course of the run for TensorBoard
     config.toml               the project's toml as it was (as `unetctl.toml` it would make this folder a project)
     checkpoint.safetensors    while it runs: the best weights so far
     resume.safetensors        while it runs: what `--resume` needs
@@ -57,6 +60,21 @@ class RunFolder:
     def history(self) -> Path:
         """Losses and scores of every step."""
         return self.path / "history.csv"
+
+    @property
+    def events(self) -> Path:
+        """The folder of what TensorBoard shows."""
+        return self.path / "events"
+
+    @property
+    def report(self) -> Path:
+        """The run on one page."""
+        return self.path / "report.html"
+
+    @property
+    def card(self) -> Path:
+        """The text that goes with the model."""
+        return self.path / "model-card.md"
 
     def prediction(self, step: int) -> Path:
         """Return the picture of the validation after `step`."""

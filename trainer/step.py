@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
@@ -30,6 +31,9 @@ class Stepper:
         self._machine = machine
         self._processes = processes
         self._joined = processes.joined_gradients(network)
+        self.steps = 0
+        self.seconds = 0.0
+        """What `steps` took, without waiting for samples."""
 
     def take(self, step: int, samples: Sequence[Sample], numbers: range) -> float:
         """Take step `step` (from 1) with samples of these numbers, and return its loss: the mean over all processes.
@@ -37,6 +41,7 @@ class Stepper:
         The samples go through the network one after another and their gradients are added, which is a batch for a
         network without batch normalisation, in the memory of one tile. Dropout follows from each sample's number.
         """
+        started = time.perf_counter()
         for group in self.optimizer.param_groups:
             group["lr"] = rate_at(step, self._settings)
         self.optimizer.zero_grad(set_to_none=True)
@@ -54,7 +59,9 @@ class Stepper:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self._settings.clip_norm)
         self.optimizer.step()
         self.average.update(step)
-        return self._processes.mean(loss)
+        loss = self._processes.mean(loss)
+        self.steps, self.seconds = self.steps + 1, self.seconds + time.perf_counter() - started
+        return loss
 
     def _exchange(self, *, is_last: bool) -> AbstractContextManager[object]:
         """Let the processes exchange gradients with the last sample only."""

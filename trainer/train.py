@@ -16,19 +16,17 @@ import torch
 
 from unetctl.runtime.errors import CheckFailedError
 from unetctl.trainer.config import Config
+from unetctl.trainer.course import Course, begin
 from unetctl.trainer.dataset import load_dataset
-from unetctl.trainer.history import History
+from unetctl.trainer.events import Events
 from unetctl.trainer.job import Job
-from unetctl.trainer.loader import Loader
 from unetctl.trainer.machine import choose_machine
 from unetctl.trainer.optimise import rate_at
 from unetctl.trainer.outcome import Progress, TrainResult
 from unetctl.trainer.processes import joined
-from unetctl.trainer.record import keep_best, publish, record_validation
-from unetctl.trainer.resume import TrainingState, load_state, save_state
+from unetctl.trainer.record import keep_best, progress, publish, record_validation
+from unetctl.trainer.resume import save_state
 from unetctl.trainer.runs import choose_run, opened
-from unetctl.trainer.step import Stepper
-from unetctl.trainer.streams import stream_seed
 from unetctl.trainer.validate import judge
 
 EXPLODED = 1000.0
@@ -61,60 +59,44 @@ def train(
         held = opened(folder, config) if processes.is_first else nullcontext()
         devices = range(torch.cuda.device_count())
         with held, torch.random.fork_rng(devices=devices):  # the caller's random numbers stay its own
-            state = _run_steps(job, resume=resume, on_progress=on_progress if processes.is_first else None)
-            return publish(job, state)
+            course = begin(job, resume=resume)
+            with Events(folder.events, course.state.step + 1) if processes.is_first else nullcontext() as events:
+                course.events = events
+                _take_steps(course, on_progress if processes.is_first else None)
+            return publish(course)
 
 
-def _run_steps(job: Job, *, resume: bool, on_progress: Callable[[Progress], None] | None) -> TrainingState:
+def _take_steps(course: Course, on_progress: Callable[[Progress], None] | None) -> None:
     """Take all steps that are left, with validations in between."""
-    settings = job.config.train
-    torch.manual_seed(stream_seed(settings.seed, "weights"))
-    stepper = Stepper(job.machine.place(job.new_network()), settings, job.machine, job.processes)
-    loader = Loader(job.dataset, job.config, job.processes)
-    limit = EXPLODED * (float(loader.class_weights.max()) + settings.border_weight)
-    state = TrainingState()
-    history = History(class_names=tuple(one.name for one in job.dataset.classes.classes))
-    if resume:
-        state = load_state(job, stepper)
-        history.read(job.folder.history, state.step)
+    job, state, settings = course.job, course.state, course.job.config.train
+    limit = EXPLODED * (float(course.loader.class_weights.max()) + settings.border_weight)
     first, before, started = state.step + 1, state.seconds, time.perf_counter()
-    validation = state.best_score if state.best_step else None
 
-    for step, samples in enumerate(loader.samples_from(first, settings.steps), start=first):
-        if _is_enough(job, state):
+    for step, samples in enumerate(course.loader.samples_from(first, settings.steps), start=first):
+        if 0 < settings.patience <= state.validations_since_best:
             break
-        loss = stepper.take(step, samples, loader.numbers(step))
+        loss, rate = course.stepper.take(step, samples, course.loader.numbers(step)), rate_at(step, settings)
         if not loss < limit:
             _stop(loss, step, job)
         state.step, state.seconds = step, before + time.perf_counter() - started
-        history.losses.append((step, loss, rate_at(step, settings)))
+        course.history.losses.append((step, loss, rate))
+        if course.events:
+            course.events.step(step, loss, rate)
         if step % job.validation_interval == 0 or step == settings.steps:
-            validation = _validate(job, stepper, loader, state, history)
+            _validate(course)
             state.seconds = before + time.perf_counter() - started
             if job.processes.is_first:
-                save_state(job, stepper, state)
+                save_state(job, course.stepper, state)
         if on_progress is not None:
-            speed = (step - first + 1) / (time.perf_counter() - started)
-            on_progress(
-                Progress(
-                    step=step,
-                    steps=settings.steps,
-                    loss=loss,
-                    learning_rate=rate_at(step, settings),
-                    validation=validation,
-                    seconds=state.seconds,
-                    seconds_left=(settings.steps - step) / speed,
-                    steps_per_second=speed,
-                    samples_per_second=loader.samples / loader.seconds,
-                )
-            )
-    return state
+            elapsed = time.perf_counter() - started
+            on_progress(progress(course, seconds_left=(settings.steps - step) * elapsed / (step - first + 1)))
 
 
-def _validate(job: Job, stepper: Stepper, loader: Loader, state: TrainingState, history: History) -> float:
-    """Judge the averaged weights, keep them if they are the best so far, and draw. Returns the mean Dice."""
-    network = stepper.average.network
-    scores, predictions = judge(network, job.dataset.validation, loader.class_weights, job.machine, job.processes)
+def _validate(course: Course) -> None:
+    """Judge the averaged weights, keep them if they are the best so far, and draw."""
+    job, state, network = course.job, course.state, course.stepper.average.network
+    weights = course.loader.class_weights
+    scores, predictions = judge(network, job.dataset.validation, weights, job.machine, job.processes)
     if not math.isfinite(scores.loss):
         _stop(scores.loss, state.step, job)
     state.validations_since_best += 1
@@ -123,13 +105,7 @@ def _validate(job: Job, stepper: Stepper, loader: Loader, state: TrainingState, 
         if job.processes.is_first:
             keep_best(job, network, state.step)
     if job.processes.is_first:
-        record_validation(job, history, state, scores, predictions)
-    return scores.mean_dice
-
-
-def _is_enough(job: Job, state: TrainingState) -> bool:
-    """Tell whether the last validations brought nothing better, so that more steps are not worth their time."""
-    return 0 < job.config.train.patience <= state.validations_since_best
+        record_validation(course, scores, predictions)
 
 
 def _stop(loss: float, step: int, job: Job) -> None:

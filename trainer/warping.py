@@ -17,6 +17,9 @@ plugin. The definition asks for the nearest of all images that the truth can be 
 greedy one: only pixels that differ are flipped, what the network is surest of first. So the error may be a
 little above the definition's, and a thin membrane drawn beside the true one, with cell between the two, is an error.
 
+All that differs is counted. The figures that the ISBI 2012 challenge published count splits and mergers only, after a
+search in another order: `splits_and_mergers.py`.
+
 Source: Jain et al. 2010, "Boundary learning by optimization with topological constraints", CVPR, section on the warping
 error and its algorithm; simple points after Bertrand and Malandain 1994, Pattern Recognition Letters 15:169.
 """

@@ -90,6 +90,7 @@ def test_training_learns_and_leaves_everything_that_is_promised(tmp_path: Path) 
     files = sorted(path.relative_to(result.folder).as_posix() for path in result.folder.rglob("*") if path.is_file())
     pictures = [f"predictions/{step:06d}.png" for step in (20, 40, 60)]
     expected = [".lock", "config.toml", "history.csv", "losses.png", "metrics.json", "model.safetensors", *pictures]
+    expected += ["report.html", "model-card.md", "events/events.out.tfevents.000001"]
     assert files == sorted(expected)
     assert (result.folder / "config.toml").read_text() == config.path.read_text()
     for picture in ("losses.png", *pictures):
@@ -98,6 +99,7 @@ def test_training_learns_and_leaves_everything_that_is_promised(tmp_path: Path) 
     metrics = json.loads((result.folder / "metrics.json").read_text())
     assert metrics["test"] == result.test
     assert metrics["complete"] is True
+    assert metrics["speed"]["samples_per_second"] > 0
     checkpoint = load_checkpoint(result.model)
     training = checkpoint.spec.training
     assert training["scores"] == {"validation": result.validation, "test": result.test}
