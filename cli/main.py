@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from unetctl.cli import check, crash, doctor, export, init, inspect, output, segment, train
+from unetctl.cli import check, crash, doctor, evaluate, export, init, inspect, output, segment, train
 from unetctl.cli.exit_codes import ExitCode, exit_code
 from unetctl.cli.signals import stop_requests
 from unetctl.cli.usage import as_usage_error, is_click_error
@@ -25,7 +25,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (init.init, train.train, export.export, segment.segment, inspect.inspect, check.check, doctor.doctor):
+for command in (
+    *(init.init, train.train, evaluate.evaluate, export.export, segment.segment),
+    *(inspect.inspect, check.check, doctor.doctor),
+):
     app.command()(command)
 
 
@@ -40,6 +43,7 @@ def unetctl(
     \b
     unetctl init my-project        a folder for images, labels and settings
     unetctl train                  annotated images -> a trained network
+    unetctl evaluate               how good it is, with a page of pictures
     unetctl export                 the network -> an ONNX model, checked
     unetctl segment slide.tif      an image of any size -> a label image
     """  # noqa: D301  (\b keeps Click from joining the lines)

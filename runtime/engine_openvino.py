@@ -69,14 +69,15 @@ class OpenVinoEngine:
         return self._memory[slot].shaped(self._request.batch, shape)
 
     def submit(self, slot: int, statistics: Statistics | None) -> None:
-        """Start the slot's request; inputs and outputs are the engine's own memory, and nothing is copied."""
+        """Start the slot's request; image and outputs are the engine's own memory, and are not copied."""
         memory, request = self._memory[slot], self._requests[slot]
-        arrays: dict[str, NDArray[Any]] = {"image": memory.bytes_view(), **memory.outputs()}
+        own: dict[str, NDArray[Any]] = {"image": memory.bytes_view(), **memory.outputs()}
+        copied: dict[str, NDArray[Any]] = {}  # nobody else keeps these arrays until the request has read them
         if self._spec.normalisation.scope is Scope.IMAGE:
-            arrays["shift"], arrays["scale"] = normalisation_inputs(self._spec, statistics)
-        with translated("OpenVINO", f"tiles {arrays['image'].shape}"):
-            for name, array in arrays.items():
-                request.set_tensor(name, self._openvino.Tensor(array, shared_memory=True))
+            copied["shift"], copied["scale"] = normalisation_inputs(self._spec, statistics)
+        with translated("OpenVINO", f"tiles {own['image'].shape}"):
+            for name, array in (*own.items(), *copied.items()):
+                request.set_tensor(name, self._openvino.Tensor(array, shared_memory=name in own))
             request.start_async()
 
     def result(self, slot: int) -> Result:

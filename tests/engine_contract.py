@@ -167,6 +167,18 @@ class EngineContract:
                 np.testing.assert_array_equal(found[-1], measured.logits(pixels, shift, scale).argmax(axis=1))
         assert (found[0] != found[1]).any(), "the statistics must matter, or the test is blind"
 
+    def test_statistics_of_tiles_in_flight_are_their_own(self, measured: EngineCase) -> None:
+        tiles = [random_pixels(measured.model.spec, (1, 1, *LARGE), seed) for seed in range(3)]
+        with self.open(measured, self.request(measured)) as engine:
+            for slot, pixels in enumerate(tiles):
+                engine.buffer(slot, LARGE)[:] = pixels
+            for slot in range(3):
+                engine.submit(slot, Statistics(shift=(10000.0 * slot,), scale=(1.0 + slot,)))
+            found = [engine.result(slot).labels.copy() for slot in range(3)]
+        for slot, (pixels, labels) in enumerate(zip(tiles, found, strict=True)):
+            expected = measured.logits(pixels, 10000 * slot, 1 + slot).argmax(axis=1)
+            np.testing.assert_array_equal(labels, expected)
+
     def test_probabilities_are_soft_max_in_bytes(self, tmp_path: Path) -> None:
         case = read_case(tiny_model(tmp_path, depth=DEPTH, classes=3, outputs=("labels", "probabilities")))
         pixels = random_pixels(case.model.spec, (1, 1, *SMALL))

@@ -92,7 +92,8 @@ details { margin: .75rem 0; }
 summary { cursor: pointer; color: var(--accent); }
 footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line); }
 @media (min-width: 75rem) {
-  .panels { grid-template-columns: repeat(4, 1fr); width: min(94vw, 110rem); margin-left: 50%; translate: -50%; }
+  .scored { width: min(94vw, 110rem); margin-left: 50%; translate: -50%; }
+  .panels { grid-template-columns: repeat(4, 1fr); }
 }
 @media (max-width: 40rem) {
   body { padding: 1.5rem 1rem 3rem; }
@@ -108,7 +109,9 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
   figure img { filter: none; }
   body { padding: 0; max-width: none; font-size: 10pt; }
   h2, h3 { break-after: avoid; }
-  figure, .plot, .tile, .notices li, tr { break-inside: avoid; }
+  figure, .plot, .tile, .notices li, .scored, tr { break-inside: avoid; }
+  .scored { width: auto; margin-left: 0; translate: none; }
+  .panels { grid-template-columns: repeat(4, 1fr); margin-bottom: 1rem; }
   details:not([open]) { display: none; }
   .scroll { overflow: visible; }
 }

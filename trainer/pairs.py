@@ -59,8 +59,8 @@ def find_pairs(images: Path, labels: Path) -> FoundPairs:
 
     problems: list[str] = []
     notices: list[str] = []
-    image_of = _by_stem(images, problems, notices)
-    label_of = _by_stem(labels, problems, notices)
+    image_of = files_by_stem(images, problems, notices)
+    label_of = files_by_stem(labels, problems, notices)
     problems += [f"{path}: no label of this name in {labels}" for path in _unmatched(image_of, label_of)]
     problems += [f"{path}: no image of this name in {images}" for path in _unmatched(label_of, image_of)]
     pairs = tuple(
@@ -74,7 +74,8 @@ def find_pairs(images: Path, labels: Path) -> FoundPairs:
     return FoundPairs(pairs=pairs, problems=tuple(problems), notices=tuple(notices))
 
 
-def _by_stem(folder: Path, problems: list[str], notices: list[str]) -> dict[str, Path]:
+def files_by_stem(folder: Path, problems: list[str], notices: list[str]) -> dict[str, Path]:
+    """Return the images of a folder by their stems, in natural order; a stem that stands twice is a problem."""
     found: dict[str, Path] = {}
     others: list[str] = []
     for path in sorted(folder.iterdir(), key=lambda one: natural_key(one.name)):

@@ -51,7 +51,7 @@ def read_pairs(files: Sequence[FilePair], *, check_bytes: Callable[[int, int], N
     problems: list[str] = []
     headers: dict[str, tuple[ImageInfo, ImageInfo]] = {}
     for pair in files:
-        image, label = _header(pair.image, problems), _header(pair.label, problems)
+        image, label = read_header(pair.image, problems), read_header(pair.label, problems)
         if image and label and not (wrong := [*_wrong_image(image, pair.image), *_wrong_label(image, label, pair)]):
             headers[pair.stem] = image, label
         elif image and label:
@@ -68,17 +68,18 @@ def read_pairs(files: Sequence[FilePair], *, check_bytes: Callable[[int, int], N
             try:
                 pairs += _read_planes(pair)
             except UnetctlError as error:
-                problems.append(_one_line(error, pair.image))
+                problems.append(problem_text(error, pair.image))
     names = next((image.channel_names for image, _ in headers.values()), ())
     return RawPairs(pairs=tuple(pairs), problems=tuple(problems), channel_names=names)
 
 
-def _header(path: Path, problems: list[str]) -> ImageInfo | None:
+def read_header(path: Path, problems: list[str]) -> ImageInfo | None:
+    """Return what a file says of its image; a file that cannot be opened is a problem, and None."""
     try:
         with closing(open_image(path)) as source:
             return source.info
     except UnetctlError as error:
-        problems.append(_one_line(error, path))
+        problems.append(problem_text(error, path))
         return None
 
 
@@ -92,18 +93,28 @@ def _wrong_image(image: ImageInfo, path: Path) -> list[str]:
 
 
 def _wrong_label(image: ImageInfo, label: ImageInfo, pair: FilePair) -> list[str]:
+    return [*label_faults(label, pair.label), *size_faults(label, pair.label, image, f"its image {pair.image.name}")]
+
+
+def label_faults(label: ImageInfo, path: Path) -> list[str]:
+    """Say why a file cannot hold labels."""
     wrong: list[str] = []
     if label.format == "JPEG":
-        wrong.append(f"{pair.label}: a JPEG label image, whose values are blurred; save it as PNG or TIFF")
+        wrong.append(f"{path}: a JPEG label image, whose values are blurred; save it as PNG or TIFF")
     if label.channels != 1:
-        wrong.append(f"{pair.label}: a colour label image ({label.channels} channels); save class or instance numbers")
+        wrong.append(f"{path}: a colour label image ({label.channels} channels); save class or instance numbers")
     if not np.issubdtype(np.dtype(label.dtype), np.integer) and label.dtype != "bool":
-        wrong.append(f"{pair.label}: {label.dtype} values; labels must be whole numbers")
-    if label.planes != image.planes:
-        wrong.append(f"{pair.label}: {label.planes} plane(s), and its image has {image.planes}")
-    if (label.height, label.width) != (image.height, image.width):
-        size = f"{image.width} x {image.height}"
-        wrong.append(f"{pair.label}: {label.width} x {label.height} px, and its image {pair.image.name} is {size}")
+        wrong.append(f"{path}: {label.dtype} values; labels must be whole numbers")
+    return wrong
+
+
+def size_faults(label: ImageInfo, path: Path, other: ImageInfo, name: str) -> list[str]:
+    """Say why labels do not lie over another image, which is called `name`."""
+    wrong: list[str] = []
+    if label.planes != other.planes:
+        wrong.append(f"{path}: {label.planes} plane(s), and {name} has {other.planes}")
+    if (label.height, label.width) != (other.height, other.width):
+        wrong.append(f"{path}: {label.width} x {label.height} px, and {name} is {other.width} x {other.height}")
     return wrong
 
 
@@ -126,13 +137,13 @@ def _read_planes(pair: FilePair) -> list[RawPair]:
         label = stack.enter_context(closing(open_image(pair.label)))
         found = []
         for plane in range(image.info.planes):
-            labels = _read(label, plane)[0]
+            labels = read_plane(label, plane)[0]
             values = np.unique(labels).tolist()
             found.append(
                 RawPair(
                     stem=pair.stem,
                     name=pair.stem if image.info.planes == 1 else f"{pair.stem}[{plane}]",
-                    image=_read(image, plane),
+                    image=read_plane(image, plane),
                     labels=labels,
                     label_path=pair.label,
                     label_values=frozenset(int(value) for value in values),
@@ -142,13 +153,15 @@ def _read_planes(pair: FilePair) -> list[RawPair]:
         return found
 
 
-def _read(source: ImageSource, plane: int) -> NDArray[Any]:
+def read_plane(source: ImageSource, plane: int) -> NDArray[Any]:
+    """Return a whole plane, `[C, H, W]`."""
     info = source.info
     pixels = np.empty((info.channels, info.height, info.width), info.dtype)
     source.read(plane, Window(y0=0, x0=0, y1=info.height, x1=info.width), pixels)
     return pixels
 
 
-def _one_line(error: UnetctlError, path: Path) -> str:
+def problem_text(error: UnetctlError, path: Path) -> str:
+    """Return an error about a file in one line that names it."""
     text = error.what if str(path) in error.what else f"{path}: {error.what}"
     return f"{text} ({error.cause})" if error.cause else text

@@ -4,6 +4,7 @@ runs/<name>/
     model.safetensors         the chosen weights; only a complete run has it
     metrics.json              the scores, what it was trained on, how long it took
     report.html               all of it on one page, which needs no network
+    evaluation.html           scores and pictures of single images, once `unetctl evaluate` has made it
     model-card.md             what is to be known of the model by whoever gets it
     history.csv, losses.png   every step's loss and every validation
     predictions/000300.png    image, truth, prediction and errors at step 300

@@ -48,6 +48,11 @@ def scan_thresholds(
         float(np.mean([score(truth, one > threshold) for truth, one in zip(truths, probabilities, strict=True)]))
         for threshold in thresholds
     )
+    return best_of(thresholds, scores)
+
+
+def best_of(thresholds: tuple[float, ...], scores: tuple[float, ...]) -> ThresholdScan:
+    """Return the best of `thresholds` by their scores, of which the highest is best."""
     if np.isnan(scores).all():
         return ThresholdScan(thresholds=thresholds, scores=scores, best_threshold=np.nan, best_score=np.nan)
     best = int(np.nanargmax(scores))
