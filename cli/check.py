@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from unetctl.cli import output
-from unetctl.cli.models import runnable_everywhere
+from unetctl.cli.models import as_typed, model_path, runnable_everywhere
 from unetctl.cli.wording import path_text
 from unetctl.runtime.errors import CheckFailedError, UnavailableError
 
 
 def check(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model (.onnx), or a checkpoint.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model (.onnx), a checkpoint, or nuclei.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare the engines of this machine with PyTorch.
@@ -25,7 +24,8 @@ def check(
     """
     from unetctl.runtime.check import check_model
 
-    read, engines, absent = runnable_everywhere(model)
+    path = model_path(model)
+    read, engines, absent = runnable_everywhere(path)
     if not engines:
         reasons = "; ".join(f"{name}: {why}" for name, why in absent.items())
         raise UnavailableError("no engine can run here", cause=reasons, hint="unetctl doctor")
@@ -33,9 +33,9 @@ def check(
     failed = [one.engine for one in rows if not one.passed]
     if as_json:
         listed = [{**asdict(one), "passed": one.passed} for one in rows]
-        output.result_json({"path": str(model), "passed": not failed, "engines": listed, "absent": dict(absent)})
+        output.result_json({"path": str(path), "passed": not failed, "engines": listed, "absent": dict(absent)})
     else:
-        output.heading(f"{path_text(model)}: its golden tiles, as this machine computes them")
+        output.heading(f"{path_text(as_typed(path))}: its golden tiles, as this machine computes them")
         output.table(
             ("engine", "tiles", "other labels", "beyond rounding", "not a number", "result"),
             [
@@ -54,6 +54,6 @@ def check(
             output.notice(f"not checked: {name}: {why}")
     if failed:
         raise CheckFailedError(
-            f"{path_text(model)} does not give PyTorch's labels on {', '.join(failed)}",
+            f"{path_text(as_typed(path))} does not give PyTorch's labels on {', '.join(failed)}",
             hint="use another engine: unetctl segment --engine; and report it with the output of unetctl doctor",
         )

@@ -41,20 +41,28 @@ def record_rows(record: ExportRecord) -> Rows:
     """Describe an export."""
     return [
         ("exported", f"{time_text(record.created)}, {record.precision}, gives {' and '.join(record.outputs)}"),
+        ("averages", averaging_text(record.averaging)),
         ("made with", _versions(record.versions)),
         ("compared", _compared(record.comparison)),
     ]
 
 
+def averaging_text(versions: int) -> str:
+    """Say what a model averages over; empty if it does not."""
+    return f"{versions} symmetric versions of each tile, one pass of the network each" if versions > 1 else ""
+
+
 def result_rows(made: Mapping[str, Any]) -> Rows:
     """Describe how a label image was made."""
     model, pixels = _mapping(made.get("model")), _mapping(made.get("class_pixels"))
+    averaging = model.get("averaging")
     total = sum(one for one in pixels.values() if isinstance(one, int)) or 1
     shares = (f"{name} {percent_text(count / total)}" for name, count in pixels.items() if isinstance(count, int))
     return [
         ("made", safe_text(f"{time_text(str(made.get('created', '')))}, unetctl {made.get('unetctl', '?')}")),
         ("from", safe_text(str(_mapping(made.get("image")).get("name", "")))),
         ("model", safe_text(f"{model.get('name', '?')}, {model.get('file', '?')}")),
+        ("averages", averaging_text(averaging) if isinstance(averaging, int) else ""),
         ("weights", safe_text(str(model.get("weights_sha256", "")))),
         ("engine", safe_text(str(made.get("engine", "")))),
         ("classes", safe_text(", ".join(shares))),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unetctl.cli import output
+from unetctl.cli.described import averaging_text
 from unetctl.cli.extras import needs_extra
 from unetctl.cli.held_out import held_out_images
 from unetctl.cli.progress import progress
@@ -33,7 +34,9 @@ def export(
     ] = None,
     output_path: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Model to make; default: models/<name>.onnx."),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Model to make; default: models/<name>.onnx, or <name>.tta.onnx."
+        ),
     ] = None,
     config_file: Annotated[
         Path | None,
@@ -46,6 +49,10 @@ def export(
     outputs: Annotated[
         str, typer.Option(metavar="LIST", help="What the model gives: labels, or labels,probabilities.")
     ] = "labels",
+    tta: Annotated[
+        bool,
+        typer.Option("--tta", help="Let the model average over the 8 rotations and mirror images of a tile: 8 passes."),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing model.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the path of the model only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -63,7 +70,7 @@ def export(
         from unetctl.trainer.checkpoint import read_spec
 
         spec = read_spec(choice.path)
-        target = output_path or _default_output(choice.path, spec, config)
+        target = output_path or _default_output(choice.path, spec, config, tta=tta)
         if target.is_dir() or (target.exists() and target.samefile(choice.path)):
             what = "a folder" if target.is_dir() else "the checkpoint itself"
             raise UsageError(f"--output {path_text(target)} is {what}", hint="give the path of an .onnx file")
@@ -81,7 +88,12 @@ def export(
             output.notice(f"notice: compared on golden tiles only: {why_none}")
         with progress("exporting", quiet=silent) as update:
             result = export_model(
-                choice.path, target, outputs=wanted, images=images, on_step=lambda text: update(0, 0, title=text)
+                choice.path,
+                target,
+                outputs=wanted,
+                averaging=tta,
+                images=images,
+                on_step=lambda text: update(0, 0, title=text),
             )
     if as_json:
         rows = [one.to_json() for one in result.rows]
@@ -103,10 +115,13 @@ def _checkpoint(model: Path | None, config: Config | None) -> Choice:
     return newest_checkpoint(config)
 
 
-def _default_output(checkpoint: Path, spec: ModelSpec, config: Config | None) -> Path:
-    """Return the project's models/<name>.onnx, or outside a project a file beside the checkpoint."""
+def _default_output(checkpoint: Path, spec: ModelSpec, config: Config | None, *, tta: bool) -> Path:
+    """Return the project's models/<name>.onnx, or outside a project a file beside the checkpoint.
+
+    An averaged model has another name, so that it does not replace the model that is eight times as fast.
+    """
     folder = config.folder / "models" if config else checkpoint.parent
-    return folder / f"{spec.name}.onnx"
+    return folder / f"{spec.name}{'.tta' if tta else ''}.onnx"
 
 
 def _held_by(target: Path, spec: ModelSpec) -> str:
@@ -123,7 +138,13 @@ def _held_by(target: Path, spec: ModelSpec) -> str:
 
 def _show(result: ExportResult) -> None:
     output.heading(path_text(result.path))
-    output.pairs([("gives", " and ".join(result.record.outputs)), ("size", bytes_text(result.path.stat().st_size))])
+    output.pairs(
+        [
+            ("gives", " and ".join(result.record.outputs)),
+            ("averages", averaging_text(result.record.averaging)),
+            ("size", bytes_text(result.path.stat().st_size)),
+        ]
+    )
     output.heading("compared with PyTorch")
     headers = ("engine", "tiles", "logits differ by", "allowed", "other labels")
     output.table(headers, [_row(one) for one in result.rows])

@@ -50,13 +50,13 @@ def _stem_and_plane(name: str) -> tuple[str, int]:
 def _read_plane(path: Path, plane: int, spec: ModelSpec) -> NDArray[Any]:
     import numpy as np
 
-    from unetctl.runtime.fit import check_fit
+    from unetctl.runtime.fit import fitted
     from unetctl.runtime.image import open_image
     from unetctl.runtime.plan import Window
 
-    with closing(open_image(path)) as source:
+    with closing(open_image(path)) as opened:
+        source = fitted(opened, spec)
         info = source.info
-        check_fit(info, spec)
         pixels = np.empty((info.channels, info.height, info.width), info.dtype)
         source.read(plane, Window(y0=0, x0=0, y1=info.height, x1=info.width), pixels)
     return pixels

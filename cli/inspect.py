@@ -11,8 +11,9 @@ import typer
 
 from unetctl.cli import output
 from unetctl.cli.described import Rows, record_rows, result_rows, spec_rows
-from unetctl.cli.models import is_checkpoint
+from unetctl.cli.models import as_typed, is_checkpoint, model_path
 from unetctl.cli.wording import bytes_text, command_text, counted, path_text, safe_text, size_text
+from unetctl.runtime.builtin import builtin_card, builtin_name
 
 if TYPE_CHECKING:
     from unetctl.runtime.image import ImageInfo
@@ -37,21 +38,23 @@ class Found:
 
 def inspect(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A model, a checkpoint, an image, or a result of unetctl.")
+        str,
+        typer.Argument(metavar="FILE", help="A model, a checkpoint, an image, a result of unetctl, or nuclei."),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a file is, and how to make it again."""
-    if is_checkpoint(file):
-        found = _checkpoint(file)
-    elif _is_model(file):
-        found = _model(file)
+    path = model_path(file)
+    if is_checkpoint(path):
+        found = _checkpoint(path)
+    elif _is_model(path):
+        found = _model(path)
     else:
-        found = _image(file)
+        found = _image(path)
     if as_json:
-        output.result_json({"path": str(file), "kind": found.kind, "command": found.command, **found.facts})
+        output.result_json({"path": str(path), "kind": found.kind, "command": found.command, **found.facts})
         return
-    output.heading(f"{path_text(file)}: {found.title}, {bytes_text(file.stat().st_size)}")
+    output.heading(f"{path_text(as_typed(path))}: {found.title}, {bytes_text(path.stat().st_size)}")
     output.pairs(found.rows)
     if found.command:
         output.result(f"made by: {safe_text(found.command)}")
@@ -90,27 +93,31 @@ def _model(file: Path) -> Found:
     from unetctl.runtime.model import read_model
 
     model = read_model(file)
+    name = builtin_name(file)
     run = model.spec.training.get("run")
     command = ["unetctl", "export"]
     command += ["--model", f"runs/{run}/model.safetensors"] if run else []
     command += ["--outputs", ",".join(model.record.outputs)] if model.record.outputs != ("labels",) else []
+    command += ["--tta"] if model.record.averaging > 1 else []
     return Found(
         kind="model",
-        title="a model",
+        title="a built-in model" if name else "a model",
         facts={
             "spec": json.loads(model.spec.to_json()),
             "record": json.loads(model.record.to_json()),
             "golden_tiles": len(model.golden),
             "sha256": model.sha256,
+            **({"card": str(builtin_card(name))} if name else {}),
         },
         rows=[
             *spec_rows(model.spec),
             *record_rows(model.record),
             ("carries", counted(len(model.golden), "golden tile")),
             ("sha256", model.sha256),
+            ("card", path_text(builtin_card(name)) if name else ""),
         ],
-        command=command_text(*command),
-        then=("unetctl", "check", file),
+        command="" if name else command_text(*command),
+        then=("unetctl", "segment", "your_image.tif", "--model", name) if name else ("unetctl", "check", file),
     )
 
 

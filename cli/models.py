@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unetctl.cli.extras import needs_extra
-from unetctl.cli.wording import command_text, path_text
+from unetctl.cli.wording import command_text, path_text, safe_text
+from unetctl.runtime.builtin import BUILTIN_MODELS, builtin_model, builtin_name
 from unetctl.runtime.errors import MissingInputError, UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +26,34 @@ class RunnableModel:
 
     model: Model
     choice: EngineChoice
+
+
+def model_path(text: str, folder: Path | None = None) -> Path:
+    """Return the file that `--model` means: that of a built-in model by its name, else a path, seen from `folder`.
+
+    A name that is a file too is refused, because a command should mean the same in every folder; `./name` is the file.
+    Raises `UsageError` for that, and `MissingInputError` for a bare word that is neither.
+    """
+    path = Path(text) if folder is None else folder / Path(text).expanduser()
+    word = safe_text(text)
+    if text in BUILTIN_MODELS:
+        if path.is_file():
+            raise UsageError(
+                f"{word} is a built-in model, and a file {'here' if folder is None else 'of this project'} too",
+                hint=f"write ./{word} for the file, or rename it to use the built-in model",
+            )
+        return builtin_model(text)
+    if Path(text).name == text and not path.suffix and not path.exists():
+        raise MissingInputError(
+            f"there is no file {word}, and no built-in model of this name",
+            hint=f"built in: {', '.join(BUILTIN_MODELS)}",
+        )
+    return path
+
+
+def as_typed(path: Path) -> str | Path:
+    """Return what a person would type for the model at `path`: the name of a built-in one, else its path."""
+    return builtin_name(path) or path
 
 
 def is_checkpoint(path: Path) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unetctl.cli import output
+from unetctl.cli.models import model_path
 from unetctl.cli.wording import safe_text, time_text
 from unetctl.runtime.errors import MissingInputError, UnetctlError
 from unetctl.trainer.config import CONFIG_NAME
@@ -84,7 +85,8 @@ def newest_model(config: Config) -> Choice:
     from unetctl.runtime.model import read_model_spec
 
     if config.segment.model:
-        return Choice(path=config.resolve(config.segment.model), reason=f"[segment] model in {CONFIG_NAME}")
+        path = model_path(config.segment.model, config.folder)
+        return Choice(path=path, reason=f"[segment] model in {CONFIG_NAME}")
     found = sorted(config.folder.glob("models/*.onnx"))
     return _newest(
         found,

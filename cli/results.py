@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from unetctl.cli.models import RunnableModel
+from unetctl.cli.models import RunnableModel, as_typed
 from unetctl.cli.wording import command_text, path_text
 from unetctl.runtime.errors import UnetctlError, UsageError
 
@@ -59,7 +59,13 @@ def refuse_own_result(image: Path) -> None:
 
 def command_again(image: Path, target: Path, runnable: RunnableModel, view: View) -> str:
     """Return the command that makes a result again; it travels with the result, so it names no folder but this one."""
-    words: list[str | Path] = ["unetctl", "segment", _portable(image), "--model", _portable(runnable.model.path)]
+    words: list[str | Path] = [
+        "unetctl",
+        "segment",
+        _portable(image),
+        "--model",
+        _portable(as_typed(runnable.model.path)),
+    ]
     words += ["--engine", runnable.choice.name]
     if view.channels is not None:
         words += ["--channels", ",".join(str(one + 1) for one in view.channels)]
@@ -72,7 +78,9 @@ def command_again(image: Path, target: Path, runnable: RunnableModel, view: View
     return command_text(*words)
 
 
-def _portable(path: Path) -> Path:
-    """Return a path relative to this folder, or the name alone of a file that lies elsewhere."""
+def _portable(path: str | Path) -> str | Path:
+    """Return a path relative to this folder, or the name alone of a file that lies elsewhere; a word stays as it is."""
+    if isinstance(path, str):
+        return path
     here, full = Path.cwd(), path.absolute()
     return full.relative_to(here) if full.is_relative_to(here) else Path(path.name)

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unetctl.cli import output, segment_report
+from unetctl.cli.described import averaging_text
 from unetctl.cli.exit_codes import exit_code
-from unetctl.cli.models import RunnableModel, open_model
+from unetctl.cli.models import RunnableModel, as_typed, model_path, open_model
 from unetctl.cli.progress import progress
 from unetctl.cli.project import find_project, load_project, newest_model
 from unetctl.cli.quantity import check_count, parse_bytes, parse_channels
 from unetctl.cli.results import View, command_again, is_own_result, refuse_own_result, result_path
 from unetctl.cli.wording import counted, path_text
+from unetctl.runtime.builtin import builtin_name
 from unetctl.runtime.errors import MissingInputError, UnetctlError, UsageError
 
 if TYPE_CHECKING:
@@ -41,9 +43,12 @@ class Settings:
 def segment(
     paths: Annotated[list[Path], typer.Argument(metavar="IMAGES", help="TIFF, PNG or JPEG.")],
     model: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            "--model", "-m", metavar="FILE", help="Model (.onnx) or checkpoint; default: the project's newest."
+            "--model",
+            "-m",
+            metavar="FILE",
+            help="Model (.onnx), checkpoint, or nuclei: built in, for fluorescence; default: the project's newest.",
         ),
     ] = None,
     output_path: Annotated[
@@ -107,11 +112,13 @@ def segment(
 
     budget = parse_bytes(max_memory, option="--max-memory") if max_memory else None
     resources = Resources.of_this_machine(max_memory_bytes=budget, threads=threads)
-    model_path, why_model = (model, "") if model is not None else _project_model(config_file)
-    runnable = open_model(model_path, engine)
+    path, why_model = _named_model(model) if model is not None else _project_model(config_file)
+    runnable = open_model(path, engine)
     if not (quiet or as_json):
         reason = f" ({why_model})" if why_model else ""
-        output.notice(f"model: {path_text(model_path)}{reason}")
+        output.notice(f"model: {path_text(as_typed(path))}{reason}")
+        if averaging := averaging_text(runnable.model.record.averaging):
+            output.notice(f"averages: {averaging}")
         output.notice(f"engine: {runnable.choice.description}: {runnable.choice.reason}")
     if plan:
         _plan_all(paths, runnable, resources, settings)
@@ -119,10 +126,16 @@ def segment(
         _segment_all(paths, output_path, runnable, resources, settings)
 
 
+def _named_model(text: str) -> tuple[Path, str]:
+    path = model_path(text)
+    return path, "built in" if builtin_name(path) else ""
+
+
 def _project_model(config_file: Path | None) -> tuple[Path, str]:
     if config_file is None and find_project() is None:
         raise MissingInputError(
-            "there is no model: this is no project", hint="--model file.onnx, or go into a project folder"
+            "there is no model: this is no project",
+            hint="--model nuclei for nuclei in fluorescence, --model file.onnx, or go into a project folder",
         )
     choice = newest_model(load_project(config_file))
     return choice.path, choice.reason

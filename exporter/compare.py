@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from unetctl.exporter.subject import Subject
 from unetctl.runtime.check import logit_tolerance
 from unetctl.runtime.errors import CheckFailedError
 from unetctl.runtime.geometry import align_up, input_px
@@ -25,7 +26,6 @@ from unetctl.runtime.golden import Agreement, GoldenTile, combine, compare_label
 from unetctl.runtime.mirror import mirror_indices
 from unetctl.runtime.spec import ModelSpec, Scope
 from unetctl.runtime.statistics import array_statistics
-from unetctl.trainer.checkpoint import Checkpoint
 from unetctl.trainer.deploy import DeployGraph, golden_tile, image_bytes
 
 KEPT_PX = 256
@@ -68,11 +68,11 @@ class ComparisonRow:
         return {**asdict(self), "passed": self.passed}
 
 
-def real_tiles(checkpoint: Checkpoint, images: Sequence[NDArray[Any]]) -> tuple[GoldenTile, ...]:
+def real_tiles(subject: Subject, images: Sequence[NDArray[Any]]) -> tuple[GoldenTile, ...]:
     """Cut the middle out of at most `MAX_IMAGES` of the images `[C, H, W]` and run PyTorch on it."""
     if not images:
         return ()
-    spec = checkpoint.spec
+    spec = subject.spec
     chosen = [images[index] for index in sorted({round(at) for at in np.linspace(0, len(images) - 1, MAX_IMAGES)})]
     tiles = []
     for image in chosen:
@@ -81,7 +81,7 @@ def real_tiles(checkpoint: Checkpoint, images: Sequence[NDArray[Any]]) -> tuple[
             statistics = array_statistics(image)
             shift, scale = statistics.shift, statistics.scale
         figures = {"shift": np.array(shift, dtype=np.float32), "scale": np.array(scale, dtype=np.float32)}
-        tiles.append(golden_tile(checkpoint.network, _middle(image, spec.depth), **figures))
+        tiles.append(golden_tile(subject.network, _middle(image, spec.depth), **figures))
     return tuple(tiles)
 
 
@@ -95,9 +95,9 @@ def _middle(image: NDArray[Any], depth: int) -> NDArray[Any]:
     return np.ascontiguousarray(image[:, axes[0][:, None], axes[1]])
 
 
-def torch_runner(checkpoint: Checkpoint, outputs: tuple[str, ...]) -> Runner:
-    """Run the deploy graph in PyTorch: it shows that golden tiles and checkpoint belong together."""
-    graph = DeployGraph(checkpoint.network, checkpoint.spec, outputs).eval()
+def torch_runner(subject: Subject, outputs: tuple[str, ...]) -> Runner:
+    """Run the deploy graph in PyTorch: it shows that golden tiles and weights belong together."""
+    graph = DeployGraph(subject.network, subject.spec, outputs).eval()
 
     def run(batches: Iterable[Arrays]) -> Iterator[Arrays]:
         for inputs in batches:

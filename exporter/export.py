@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from unetctl.exporter.compare import ComparisonRow, Runner, compare, real_tiles, refuse_failures, torch_runner
+from unetctl.exporter.subject import Subject, read_subject
 from unetctl.exporter.to_onnx import to_onnx
 from unetctl.runtime.check import RELATIVE_TOLERANCE, check_model
 from unetctl.runtime.engines import engine_status, open_engine, run_file
-from unetctl.runtime.errors import CheckFailedError, DataError, UnavailableError
+from unetctl.runtime.errors import CheckFailedError, UnavailableError
 from unetctl.runtime.golden import pack_golden
 from unetctl.runtime.model import read_model
 from unetctl.runtime.spec import EXPORT_KEY, GOLDEN_KEY, SPEC_KEY, ExportRecord
 from unetctl.runtime.system import atomic_path
-from unetctl.trainer.checkpoint import Checkpoint, load_checkpoint
 
 if TYPE_CHECKING:
     import onnx
@@ -48,13 +48,15 @@ def export_model(
     output: Path,
     *,
     outputs: tuple[str, ...] = ("labels",),
+    averaging: bool = False,
     images: Sequence[NDArray[Any]] = (),
     engines: tuple[str, ...] | None = None,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> ExportResult:
     """Export a checkpoint to the ONNX file `output`, replacing it in one step if the comparison passes.
 
-    `images` are real images `[C, H, W]` that training did not see, beside the golden tiles; `engines` names those to
+    With `averaging` the model gives the mean over the symmetries of the square (`unetctl.trainer.averaging`), and so do
+    the golden tiles that it carries. `images` are real images `[C, H, W]` that training did not see, beside the golden tiles; `engines` names those to
     compare with, by default all that this machine can run. Raises `CheckFailedError`, and then `output` is what it was
     before; `UnavailableError` without an engine; `DataError` without golden tiles.
     """
@@ -67,18 +69,16 @@ def export_model(
             hint=statuses[0].hint,
         )
     on_step("reading the checkpoint")
-    loaded = load_checkpoint(checkpoint)
-    if not loaded.golden:
-        raise DataError(f"{checkpoint} has no golden tiles", hint="export the model.safetensors of a complete run")
+    subject = read_subject(checkpoint, averaging=averaging)
     on_step("tracing the network")
-    model = to_onnx(loaded, (*outputs, LOGITS))
+    model = to_onnx(subject, (*outputs, LOGITS))
     output.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(output) as temporary:
         temporary.write_bytes(model.SerializeToString())
-        rows = _compare_all(loaded, temporary, (*outputs, LOGITS), images, names, on_step)
+        rows = _compare_all(subject, temporary, (*outputs, LOGITS), images, names, on_step)
         refuse_failures(rows, what=output)
-        record = _record(outputs, rows)
-        _finish(model, loaded, record)
+        record = _record(outputs, subject.averaging, rows)
+        _finish(model, subject, record)
         temporary.write_bytes(model.SerializeToString())
         on_step("checking the file as it will be used")
         _check_final(temporary, names, output)
@@ -86,29 +86,30 @@ def export_model(
 
 
 def _compare_all(
-    checkpoint: Checkpoint,
+    subject: Subject,
     path: Path,
     outputs: tuple[str, ...],
     images: Sequence[NDArray[Any]],
     names: tuple[str, ...],
     on_step: Callable[[str], None],
 ) -> tuple[ComparisonRow, ...]:
-    sets = {"golden": checkpoint.golden, "validation": real_tiles(checkpoint, images)}
-    runners: dict[str, Runner] = {"torch": torch_runner(checkpoint, outputs)}
+    sets = {"golden": subject.golden, "validation": real_tiles(subject, images)}
+    runners: dict[str, Runner] = {"torch": torch_runner(subject, outputs)}
     runners |= {name: partial(run_file, name, path) for name in names}
     rows = []
     for name, run in runners.items():
         on_step(f"comparing {name} with PyTorch")
-        rows += [compare(name, which, run, tiles, checkpoint.spec) for which, tiles in sets.items() if tiles]
+        rows += [compare(name, which, run, tiles, subject.spec) for which, tiles in sets.items() if tiles]
     return tuple(rows)
 
 
-def _record(outputs: tuple[str, ...], rows: Sequence[ComparisonRow]) -> ExportRecord:
+def _record(outputs: tuple[str, ...], averaging: int, rows: Sequence[ComparisonRow]) -> ExportRecord:
     packages = ("unetctl", "torch", "onnx", "onnxscript")
     return ExportRecord(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         precision="fp32",
         outputs=outputs,
+        averaging=averaging,
         comparison={"relative_tolerance": RELATIVE_TOLERANCE, "rows": [one.to_json() for one in rows]},
         versions={
             "python": platform.python_version(),
@@ -118,16 +119,16 @@ def _record(outputs: tuple[str, ...], rows: Sequence[ComparisonRow]) -> ExportRe
     )
 
 
-def _finish(model: onnx.ModelProto, checkpoint: Checkpoint, record: ExportRecord) -> None:
+def _finish(model: onnx.ModelProto, subject: Subject, record: ExportRecord) -> None:
     """Take the logits from the outputs, and let the file say what it is."""
     import onnx
 
     graph = model.graph
     graph.output.remove(next(one for one in graph.output if one.name == LOGITS))
     entries = {
-        SPEC_KEY: checkpoint.spec.to_json(),
+        SPEC_KEY: subject.spec.to_json(),
         EXPORT_KEY: record.to_json(),
-        GOLDEN_KEY: pack_golden(checkpoint.golden),
+        GOLDEN_KEY: pack_golden(subject.golden),
     }
     onnx.helper.set_model_props(model, entries)
 

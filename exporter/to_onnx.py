@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch.export import Dim
 
+from unetctl.exporter.subject import Subject
 from unetctl.runtime.geometry import alignment_px, input_px
 from unetctl.runtime.spec import PixelType, Scope
-from unetctl.trainer.checkpoint import Checkpoint
 from unetctl.trainer.deploy import DeployGraph
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ OPSET = 18
 """The newest that TensorRT 10.3 parses without reserve."""
 
 
-def to_onnx(checkpoint: Checkpoint, outputs: tuple[str, ...]) -> onnx.ModelProto:
-    """Trace the deploy graph of a checkpoint with these outputs; the result has no metadata yet."""
-    spec = checkpoint.spec
+def to_onnx(subject: Subject, outputs: tuple[str, ...]) -> onnx.ModelProto:
+    """Trace the deploy graph of a network with these outputs; the result has no metadata yet."""
+    spec = subject.spec
     step = alignment_px(spec.depth)
-    graph = DeployGraph(checkpoint.network, spec, outputs).eval()
+    graph = DeployGraph(subject.network, spec, outputs).eval()
     # Two different sizes and a batch of two: a trace cannot then mistake one for another, or for a constant.
     shape = (2, len(spec.channels), input_px(2 * step, spec.depth), input_px(3 * step, spec.depth))
     rows, columns = Dim("tile_rows", min=2), Dim("tile_columns", min=2)

@@ -20,8 +20,9 @@ from unetctl.runtime.engine import Result, normalisation_inputs, refuse_other_ou
 from unetctl.runtime.engines import EngineRequest, EngineStatus
 from unetctl.runtime.errors import UnavailableError
 from unetctl.runtime.library_errors import translated
+from unetctl.runtime.model import Model
 from unetctl.runtime.slot_memory import SlotMemory
-from unetctl.runtime.spec import ModelSpec, Scope
+from unetctl.runtime.spec import Scope
 from unetctl.runtime.statistics import Statistics
 
 INSTALL = 'pip install "unetctl[openvino]"'
@@ -130,8 +131,9 @@ def status() -> EngineStatus:
     return EngineStatus(name="openvino", version=version, usable=True, device=f"{DEVICE}, fp32")
 
 
-def engine_bytes(spec: ModelSpec, shape: tuple[int, int], batch: int, slots: int) -> int:
+def engine_bytes(model: Model, shape: tuple[int, int], batch: int, slots: int) -> int:
     """Predict the bytes that this engine adds at its peak: an upper bound, fitted to peaks that were measured."""
+    spec = model.spec
     network = layers(spec.depth, spec.base_channels, len(spec.channels), len(spec.classes))
     values = ACTIVATION_FACTOR * activation_values(*shape, network) * batch + WEIGHT_COPIES * weight_values(network)
     return LIBRARY_BYTES + int(4 * values) + slots * slot_bytes(spec, shape, batch)

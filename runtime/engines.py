@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from unetctl.runtime.engine import Engine
 from unetctl.runtime.errors import UnavailableError, UsageError
 from unetctl.runtime.model import Model
-from unetctl.runtime.spec import ModelSpec
 from unetctl.runtime.system import processors
 
 
@@ -48,8 +47,8 @@ class EngineChoice:
     reason: str
     """Why it was taken."""
     open: EngineFactory
-    bytes_needed: Callable[[ModelSpec, tuple[int, int], int, int], int]
-    """Of the spec, the largest input shape `(H, W)`, the batch and the slots: see `engine_bytes`."""
+    bytes_needed: Callable[[Model, tuple[int, int], int, int], int]
+    """Of the model, the largest input shape `(H, W)`, the batch and the slots: see `engine_bytes`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +70,7 @@ class EngineEntry:
     """One row of the table."""
 
     module: str
-    """Has `status() -> EngineStatus` and `engine_bytes(spec, shape, batch, slots) -> int`, and `run_file`."""
+    """Has `status() -> EngineStatus` and `engine_bytes(model, shape, batch, slots) -> int`, and `run_file`."""
     engine: str
     """The class in it, called with an `EngineRequest`."""
 
@@ -128,12 +127,12 @@ def run_file(
     return found
 
 
-def engine_bytes(name: str, spec: ModelSpec, shape: tuple[int, int], batch: int, slots: int) -> int:
+def engine_bytes(name: str, model: Model, shape: tuple[int, int], batch: int, slots: int) -> int:
     """Predict the bytes that an engine adds to the process at its peak: library, weights, activations and buffers.
 
     `shape` is the largest input `(H, W)`. An upper bound, fitted to measured peaks.
     """
-    predicted: int = _module(name).engine_bytes(spec, shape, batch, slots)
+    predicted: int = _module(name).engine_bytes(model, shape, batch, slots)
     return predicted
 
 

@@ -37,4 +37,4 @@ def multiply_adds_per_second(model: Model, engine: EngineChoice, threads: int) -
             opened.submit(0, statistics)
             opened.result(0)
             seconds.append(time.perf_counter() - begun)
-    return multiply_adds([height], [width], network) / min(seconds)
+    return model.record.averaging * multiply_adds([height], [width], network) / min(seconds)

@@ -131,6 +131,7 @@ def _provenance(run: Run, command: str, class_pixels: Mapping[str, int]) -> dict
             "sha256": model.sha256,
             "weights_sha256": model.spec.weights_sha256,
             "precision": model.record.precision,
+            "averaging": model.record.averaging,
         },
         "engine": run.engine.description,
         "tiles": len(tiles),

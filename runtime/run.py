@@ -10,7 +10,7 @@ from functools import cache
 from typing import Self
 
 from unetctl.runtime.engines import EngineChoice, EngineRequest
-from unetctl.runtime.fit import check_fit
+from unetctl.runtime.fit import fitted
 from unetctl.runtime.image import ImageSource
 from unetctl.runtime.memory import BATCH, SLOTS, MemoryPlan, default_budget_bytes, plan_within
 from unetctl.runtime.model import Model
@@ -69,12 +69,12 @@ class Timings:
 
 def prepare(source: ImageSource, model: Model, engine: EngineChoice, resources: Resources) -> Run:
     """Check that the image fits the model and plan the run. Raises `DataError` and `ResourceError`."""
-    check_fit(source.info, model.spec)
+    source = fitted(source, model.spec)
     memory = plan_within(
         resources.max_memory_bytes,
         info=source.info,
         spec=model.spec,
-        engine_bytes=lambda shape: engine.bytes_needed(model.spec, shape, BATCH, SLOTS),
+        engine_bytes=lambda shape: engine.bytes_needed(model, shape, BATCH, SLOTS),
         baseline_bytes=baseline_bytes(),
         readers=resources.readers,
     )

@@ -117,7 +117,7 @@ def plan_file(
         engine=engine.description,
         tiles=len(tiles) * info.planes,
         read_shapes=tiles.read_shapes(),
-        multiply_adds=tiles.multiply_adds(network) * info.planes,
+        multiply_adds=model.record.averaging * tiles.multiply_adds(network) * info.planes,
         waste=tiles.waste(network),
         computed_over_kept=tiles.read_px() / (info.height * info.width),
         expected_memory_bytes=run.memory.expected_bytes,

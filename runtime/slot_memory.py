@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from unetctl.runtime.geometry import shrinkage_px
 from unetctl.runtime.spec import ModelSpec
 
 
 class SlotMemory:
-    """Input and outputs of one slot: flat memory for the largest shape, seen in the shape that was asked for last."""
+    """Input and outputs of one slot: flat memory for the largest shape, seen in the shape that was asked for last.
 
-    def __init__(self, spec: ModelSpec, batch: int, area_px: int, outputs: list[str]) -> None:
+    `allocate` takes a count and a dtype, and returns zeros; it stands for where the memory is.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        batch: int,
+        area_px: int,
+        outputs: list[str],
+        *,
+        allocate: Callable[[int, DTypeLike], NDArray[Any]] = np.zeros,
+    ) -> None:
         self._depth, self._channels = spec.depth, len(spec.channels)
-        self._input = np.zeros(
-            batch * self._channels * area_px, dtype=np.dtype(spec.pixel_type.value).newbyteorder("<")
-        )
+        pixel = np.dtype(spec.pixel_type.value).newbyteorder("<")
+        self._input = allocate(batch * self._channels * area_px, pixel)
         planes = {"labels": 1, "probabilities": len(spec.classes)}
-        self._outputs = {name: np.zeros(batch * planes[name] * area_px, dtype=np.uint8) for name in outputs}
+        self._outputs = {name: allocate(batch * planes[name] * area_px, np.uint8) for name in outputs}
         self._planes = planes
         self._tiles: NDArray[Any] = self._input[:0]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Self
@@ -21,6 +21,8 @@ EXPORT_KEY = "unetctl.export"
 GOLDEN_KEY = "unetctl.golden"
 ARCHITECTURE = "unet-2015"
 """Valid 3x3 convolutions as in Ronneberger, Fischer and Brox (2015), figure 1."""
+MAX_AVERAGING = 8
+"""The symmetries of the square: there are no more versions of a tile that keep its pixels."""
 
 
 class PixelType(StrEnum):
@@ -139,6 +141,8 @@ class ExportRecord:
     comparison: Mapping[str, Any]
     """The figures of the comparison that let the file out, by engine."""
     versions: Mapping[str, str]
+    averaging: int = 1
+    """Symmetric versions of a tile whose logits the graph averages, one pass of the network each; 1 if it does not."""
 
     def to_json(self) -> str:
         """Return the record as JSON of one line."""
@@ -147,15 +151,23 @@ class ExportRecord:
     @classmethod
     def from_json(cls, text: str, *, source: str) -> Self:
         """Read a record; `source` names the file in the errors. Raises `DataError`."""
-        values = _load(text, what=f"the export record in {source}", cls=cls)
-        if not isinstance(values["outputs"], list):
-            raise DataError(f"{source}: the export record is malformed", cause=f"outputs {values['outputs']!r}")
-        values["outputs"] = tuple(values["outputs"])
+        values = _load(text, what=f"the export record in {source}", cls=cls, optional={"averaging"})
+        outputs, averaging = values["outputs"], values.get("averaging", 1)
+        if not isinstance(outputs, list):
+            raise DataError(f"{source}: the export record is malformed", cause=f"outputs {outputs!r}")
+        if type(averaging) is not int or not 1 <= averaging <= MAX_AVERAGING:
+            raise DataError(f"{source}: the export record is malformed", cause=f"averaging {averaging!r}")
+        values["outputs"] = tuple(outputs)
         return cls(**values)
 
 
-def _load(text: str, *, what: str, cls: type[ModelSpec] | type[ExportRecord]) -> dict[str, Any]:
-    """Parse JSON of `cls`, check its version and that no field is missing or unknown, and return the fields."""
+def _load(
+    text: str, *, what: str, cls: type[ModelSpec] | type[ExportRecord], optional: Set[str] = frozenset()
+) -> dict[str, Any]:
+    """Parse JSON of `cls`, check its version and that no field is unknown, or missing but `optional`; return the fields.
+
+    Optional are fields that files of earlier versions of unetctl lack.
+    """
     try:
         values = json.loads(text)
     except ValueError as error:
@@ -169,7 +181,7 @@ def _load(text: str, *, what: str, cls: type[ModelSpec] | type[ExportRecord]) ->
             hint="use the version of unetctl that made it, or a newer one",
         )
     known = {one.name for one in fields(cls)}
-    if missing := sorted(known - values.keys()):
+    if missing := sorted(known - values.keys() - optional):
         raise DataError(f"{what} lacks {', '.join(missing)}")
     if unknown := sorted(values.keys() - known):
         raise DataError(f"{what} has unknown keys: {', '.join(unknown)}")

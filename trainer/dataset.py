@@ -107,7 +107,7 @@ def load_dataset(config: Config) -> Dataset:
         test=tuple(pairs[k] for k in parts.test),
         classes=classes,
         channel_names=raw.channel_names,
-        pixel_type=PixelType(raw.pairs[0].image.dtype.name),
+        pixel_type=_pixel_type(raw, normalisation),
         normalisation=normalisation,
         pixel_size_um=size,
         fingerprint=_fingerprint(pairs, parts),
@@ -157,6 +157,14 @@ def _prepare(raw: RawPair, statistics: Statistics, classes: ClassMap, config: Co
         shift=np.array(statistics.shift, np.float32),
         scale=np.array(statistics.scale, np.float32),
     )
+
+
+def _pixel_type(raw: RawPairs, normalisation: Normalisation) -> PixelType:
+    """Return the dtype that the model takes: that of its images, or both where each image gives its own scale.
+
+    Then a gray value means nothing by itself, and 16 bits hold those of 8 too.
+    """
+    return PixelType.UINT16 if normalisation.scope is Scope.IMAGE else PixelType(raw.pairs[0].image.dtype.name)
 
 
 def _pooled(parts: Sequence[tuple[Statistics, int]]) -> Statistics:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from unetctl.runtime.engine import INVALID_LABEL
 from unetctl.runtime.golden import GoldenTile
 from unetctl.runtime.spec import ModelSpec, PixelType
+from unetctl.trainer.averaging import Averaged
 from unetctl.trainer.network import UNet
 
 LARGEST_LOGIT = 1e30
@@ -39,7 +40,7 @@ class DeployGraph(nn.Module):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, network: UNet, spec: ModelSpec, outputs: tuple[str, ...] = ("labels",)) -> None:
+    def __init__(self, network: UNet | Averaged, spec: ModelSpec, outputs: tuple[str, ...] = ("labels",)) -> None:
         super().__init__()
         self.network = network
         self.outputs = outputs
@@ -87,7 +88,7 @@ def image_bytes(image: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uin
 
 
 def golden_tile(
-    network: UNet,
+    network: UNet | Averaged,
     image: NDArray[np.uint8] | NDArray[np.uint16],
     *,
     shift: NDArray[np.float32],

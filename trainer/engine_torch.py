@@ -19,7 +19,7 @@ from unetctl.runtime.engine import Engine, Result, normalisation_inputs, slot_by
 from unetctl.runtime.engines import EngineChoice, EngineRequest, EngineStatus
 from unetctl.runtime.errors import ResourceError, UnavailableError
 from unetctl.runtime.model import Model
-from unetctl.runtime.spec import ExportRecord, ModelSpec, PixelType, Scope
+from unetctl.runtime.spec import ExportRecord, PixelType, Scope
 from unetctl.runtime.statistics import Statistics
 from unetctl.trainer.checkpoint import Checkpoint
 from unetctl.trainer.deploy import DeployGraph, image_bytes
@@ -107,8 +107,9 @@ def torch_choice(checkpoint: Checkpoint, *, device: str = "auto") -> EngineChoic
     )
 
 
-def engine_bytes(spec: ModelSpec, shape: tuple[int, int], batch: int, slots: int) -> int:
+def engine_bytes(model: Model, shape: tuple[int, int], batch: int, slots: int) -> int:
     """Predict the bytes that this engine adds at its peak: an upper bound, fitted to peaks that were measured."""
+    spec = model.spec
     network = layers(spec.depth, spec.base_channels, len(spec.channels), len(spec.classes))
     values = ACTIVATION_FACTOR * activation_values(*shape, network) * batch + weight_values(network)
     return LIBRARY_BYTES + int(4 * values) + slots * slot_bytes(spec, shape, batch)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetctl.runtime.errors import ResourceError, UnetctlError
+from unetctl.runtime.fit import is_pixel_type_taken
 from unetctl.runtime.image import ImageInfo, open_image
 from unetctl.runtime.spec import ModelSpec
 from unetctl.runtime.system import free_memory_bytes
@@ -75,7 +76,7 @@ def _faults(plane: Plane, headers: Headers, spec: ModelSpec | None) -> list[str]
     prediction = headers[plane.prediction] if plane.prediction else None
     wrong += label_faults(prediction, plane.prediction) if plane.prediction and prediction else []
     image = headers[plane.image] if plane.image else None
-    if spec and image and (image.channels != len(spec.channels) or image.dtype != spec.pixel_type):
+    if spec and image and (image.channels != len(spec.channels) or not is_pixel_type_taken(image.dtype, spec)):
         takes = f"{len(spec.channels)} of {spec.pixel_type}"
         wrong.append(f"{image.path}: {image.channels} channel(s) of {image.dtype}; the model {spec.name} takes {takes}")
     return wrong

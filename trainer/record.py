@@ -100,7 +100,8 @@ def publish(course: Course) -> TrainResult:
         write_atomically(folder.path / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
         write_report(folder, spec, metrics, course.history)
         write_card(folder.card, spec, metrics)
-        save_checkpoint(folder.model, best.network, spec, choose_golden(best.network, dataset.validation))
+        golden = choose_golden(best.network, dataset.validation, spec.pixel_type)
+        save_checkpoint(folder.model, best.network, spec, golden)
         folder.checkpoint.unlink()
         folder.resume.unlink()
     return TrainResult(

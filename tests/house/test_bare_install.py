@@ -73,6 +73,13 @@ def test_segment_gives_the_labels_of_the_whole_image(bare: Path, workplace: Path
     np.testing.assert_array_equal(labels[clear], logits.argmax(axis=0)[clear])
 
 
+def test_the_model_in_the_box_works_with_no_training(bare: Path, workplace: Path) -> None:
+    ended = unetctl(bare, workplace, "segment", "image.tif", "--model", "nuclei", "--output", "nuclei.ome.tif")
+    assert ended.returncode == 0, ended.stderr
+    assert tifffile.imread(workplace / "nuclei.ome.tif").shape == IMAGE_YX
+    assert unetctl(bare, workplace, "check", "nuclei").returncode == 0
+
+
 def test_check_accepts_the_model(bare: Path, workplace: Path) -> None:
     ended = unetctl(bare, workplace, "check", "tiny.onnx", "--json")
     assert ended.returncode == 0, ended.stderr

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from tests.fakes import fake_choice, fake_spec
+from tests.fakes import fake_choice, fake_model, fake_spec
 from tests.runtime.virtual import VirtualSource
 from unetctl.runtime.errors import ResourceError
 from unetctl.runtime.memory import MemoryPlan, plan_within
@@ -20,7 +20,7 @@ def planned(budget: int, height: int = 20_000, width: int = 20_000, **changed: o
         budget,
         info=info,
         spec=fake_spec(),
-        engine_bytes=lambda shape: choice.bytes_needed(fake_spec(), shape, 1, 1),
+        engine_bytes=lambda shape: choice.bytes_needed(fake_model(), shape, 1, 1),
         baseline_bytes=100 * MIB,
         readers=1,
     )

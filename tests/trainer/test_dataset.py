@@ -97,6 +97,10 @@ def test_the_normalisation_can_be_of_each_image(tmp_path: Path) -> None:
     assert not (data.validation[0].shift == data.train[0].shift).all()
 
 
+def test_a_model_whose_images_give_their_own_scale_takes_8_and_16_bits(tmp_path: Path) -> None:
+    assert load_dataset(make_project(tmp_path, toml='[data]\nnormalise = "image"\n')).pixel_type is PixelType.UINT16
+
+
 def test_two_stacks_give_a_pair_for_every_plane(tmp_path: Path) -> None:
     pairs = [discs(index) for index in range(5)]
     tifffile.imwrite(tmp_path / "volume.tif", np.stack([one for one, _ in pairs]).astype(np.uint16) * 200)

@@ -38,7 +38,8 @@ def test_the_choice_says_what_it_runs_on_and_what_it_needs(tmp_path: Path) -> No
     checkpoint = read_case(tiny_model(tmp_path)).checkpoint
     choice = torch_choice(checkpoint)
     assert torch.__version__ in choice.description
-    assert choice.bytes_needed(checkpoint.spec, (600, 600), 1, 3) > choice.bytes_needed(checkpoint.spec, (60, 60), 1, 1)
+    model = checkpoint_model(checkpoint)
+    assert choice.bytes_needed(model, (600, 600), 1, 3) > choice.bytes_needed(model, (60, 60), 1, 1)
     assert status().usable
 
 

@@ -5,6 +5,7 @@ import torch
 
 from tests.trainer.project import discs, pair_of
 from unetctl.runtime.geometry import is_valid_input, margin_px, shrinkage_px
+from unetctl.runtime.spec import PixelType
 from unetctl.trainer.golden_tiles import KEPT_PX, choose_golden
 from unetctl.trainer.network import UNet
 
@@ -16,7 +17,7 @@ def test_one_lies_at_a_mirrored_corner_and_one_where_the_classes_mix() -> None:
     mixed[96:192:2, 96:192] = 1
     pairs = [pair_of(plain, np.zeros_like(plain)), pair_of(image, mixed)]
     torch.manual_seed(0)
-    corner, inside = choose_golden(UNet(depth=2, base_channels=2).eval(), pairs)
+    corner, inside = choose_golden(UNet(depth=2, base_channels=2).eval(), pairs, PixelType.UINT8)
     margin = margin_px(2)
     assert (corner.image[0, margin:, margin:] == plain[: KEPT_PX + margin, : KEPT_PX + margin]).all()
     assert (corner.image[0, :margin, margin:] == plain[margin:0:-1, : KEPT_PX + margin]).all()
@@ -29,4 +30,4 @@ def test_one_lies_at_a_mirrored_corner_and_one_where_the_classes_mix() -> None:
 
 def test_a_small_image_gives_one_tile() -> None:
     torch.manual_seed(0)
-    assert len(choose_golden(UNet(depth=1, base_channels=2).eval(), [pair_of(*discs(0))])) == 1
+    assert len(choose_golden(UNet(depth=1, base_channels=2).eval(), [pair_of(*discs(0))], PixelType.UINT8)) == 1
