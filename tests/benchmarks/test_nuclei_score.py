@@ -97,7 +97,7 @@ def test_the_card_says_the_figures_and_refuses_those_of_another_model() -> None:
         "noise": {"pixels": 0.25, "objects_per_mpx": 12.0},
     }
     text = card(spec, scores, limits)
-    for words in (spec.weights_sha256, "| 60x40 | 1 | 3 | 0.983 |", "Of 2 models", "25.0 % of the pixels", "Clumps"):
+    for words in (spec.weights_sha256, "| 60x40 | 1 | 3 | 0.983 |", "Of 2 models", "25.00 % of the pixels", "Clumps"):
         assert words in text
     assert "{" not in text
     with pytest.raises(ValueError, match="not of this model"):

@@ -85,7 +85,7 @@ def fill_project(folder: Path) -> None:
     config = folder / "unetctl.toml"
     text = config.read_text("utf-8")
     for key, value in (("depth", 2), ("base_channels", 4), ("steps", 4), ("tile", 32), ("validate_every", 2)):
-        text, count = re.subn(rf"^{key} = \S+", f"{key} = {value}", text, flags=re.MULTILINE)
+        text, count = re.subn(rf"^# {key} = \S+", f"{key} = {value}", text, flags=re.MULTILINE)
         assert count == 1, f"unetctl.toml has {count} lines for {key}"
     config.write_text(text, "utf-8")
 

@@ -8,7 +8,7 @@ from unetctl.trainer.network import UNet
 
 
 def weight_of(network: UNet) -> float:
-    return float(network.classify.bias[0])
+    return network.classify.bias[0].item()
 
 
 def set_weight(network: UNet, value: float) -> None:
