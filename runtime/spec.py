@@ -164,9 +164,9 @@ class ExportRecord:
 def _load(
     text: str, *, what: str, cls: type[ModelSpec] | type[ExportRecord], optional: Set[str] = frozenset()
 ) -> dict[str, Any]:
-    """Parse JSON of `cls`, check its version and that no field is unknown, or missing but `optional`; return the fields.
+    """Parse JSON of `cls`, check its version and that no field is missing or unknown, and return the fields.
 
-    Optional are fields that files of earlier versions of unetctl lack.
+    `optional` are those that files of earlier versions of unetctl lack.
     """
     try:
         values = json.loads(text)
