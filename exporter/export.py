@@ -56,9 +56,9 @@ def export_model(
     """Export a checkpoint to the ONNX file `output`, replacing it in one step if the comparison passes.
 
     With `averaging` the model gives the mean over the symmetries of the square (`unetctl.trainer.averaging`), and so do
-    the golden tiles that it carries. `images` are real images `[C, H, W]` that training did not see, beside the golden tiles; `engines` names those to
-    compare with, by default all that this machine can run. Raises `CheckFailedError`, and then `output` is what it was
-    before; `UnavailableError` without an engine; `DataError` without golden tiles.
+    the golden tiles that it carries. `images` are real images `[C, H, W]` that training did not see, beside the golden
+    tiles; `engines` names those to compare with, by default all that this machine can run. Raises `CheckFailedError`,
+    and then `output` is what it was before; `UnavailableError` without an engine; `DataError` without golden tiles.
     """
     names = engines or tuple(one.name for one in engine_status() if one.usable)
     if not names:

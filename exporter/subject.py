@@ -34,8 +34,8 @@ class Subject:
 def read_subject(checkpoint: Path, *, averaging: bool) -> Subject:
     """Read a checkpoint; with `averaging`, average its network and let PyTorch make the golden tiles anew.
 
-    Raises what `load_checkpoint` raises, `DataError` without golden tiles, and `CheckFailedError` if they are to be made
-    anew and the logits that they have are not this network's: nothing else would notice it.
+    Raises what `load_checkpoint` raises, `DataError` without golden tiles, and `CheckFailedError` if those that are to
+    be made anew hold logits that are not this network's: nothing after that would notice it.
     """
     loaded = load_checkpoint(checkpoint)
     if not loaded.golden:
