@@ -159,7 +159,8 @@ WEIGHT_COPIES = 2.2
 """The file as it is read, and the weights reordered for the processor's vectors."""
 ARENA_FACTOR = 2.4
 """Peak of the arena over `activation_values`: the layout ORT works in is made and undone, and freed blocks leave gaps.
-Measured 1.95 to 2.32 (16, 32, 64 channels; tiles of 700 to 1724 px and their cut neighbours; ONNX Runtime 1.31.1)."""
+Measured 1.95 to 2.32 (16, 32, 64 channels; tiles of 700 to 1724 px and their cut neighbours; ONNX Runtime 1.31.1). A
+model that averages takes no more."""
 
 
 def engine_bytes(model: Model, shape: tuple[int, int], batch: int, slots: int) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.averaged import averaged_checkpoint, traced_before
 from tests.cli.conftest import Type
 from tests.models import tiny_checkpoint, tiny_network, tiny_spec
 from tests.trainer.project import discs, write_png
@@ -56,6 +57,33 @@ def test_outside_a_project_the_model_goes_beside_the_checkpoint(unetctl: Type, t
     assert found["record"]["outputs"] == ["labels", "probabilities"]
     assert all(row["passed"] for row in found["rows"])
     assert (tmp_path / "tiny.onnx").is_file()
+
+
+def test_a_model_that_averages_stands_beside_the_one_that_does_not_and_says_so(
+    unetctl: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unetctl.exporter.export.to_onnx", traced_before)
+    unetctl("init", ".")
+    Path("runs/first").mkdir(parents=True)
+    averaged_checkpoint(Path("runs/first/model.safetensors"))
+    said = unetctl("export", "--tta", "--outputs", "labels,probabilities")
+    assert said.code == 0, said.err
+    assert said.out.splitlines()[0] == "models/tiny.tta.onnx"
+    assert "8 symmetric versions of each tile" in said.out
+    assert read_model("models/tiny.tta.onnx").record.averaging == 8
+    assert unetctl("export", "--tta").code == 73
+    assert unetctl("check", "models/tiny.tta.onnx").code == 0
+
+    told = unetctl("inspect", "models/tiny.tta.onnx").out
+    assert "8 symmetric versions of each tile" in told
+    assert "--outputs labels,probabilities --tta" in told
+
+    write_png(Path("cell.png"), discs(0)[0])
+    segmented = unetctl("segment", "cell.png", "--max-memory", "2GiB")
+    assert segmented.code == 0, segmented.err
+    assert "model: models/tiny.tta.onnx" in segmented.err
+    assert "averages: 8 symmetric versions" in segmented.err
+    assert "8 symmetric versions" in unetctl("inspect", "cell.labels.ome.tif").out
 
 
 def test_outside_a_project_a_checkpoint_must_be_named(unetctl: Type) -> None:

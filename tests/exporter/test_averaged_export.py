@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,15 +13,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.models import integer_network, integer_spec, random_pixels, tiny_checkpoint, tiny_golden
+from tests.averaged import DEPTH, ENGINES, NETWORK, OUTPUTS, SPEC, averaged_checkpoint, averaged_graph, traced_before
+from tests.models import random_pixels, tiny_checkpoint, tiny_golden
 from tests.runtime.test_exactness import image, plan_of, untiled_logits
 from unetctl.exporter import export
 from unetctl.exporter.export import ExportResult, export_model
 from unetctl.exporter.subject import Subject, read_subject
-from unetctl.exporter.to_onnx import to_onnx
 from unetctl.runtime.check import check_model
 from unetctl.runtime.engine import INVALID_LABEL
-from unetctl.runtime.engines import ENGINES, EngineRequest, open_engine, run_file
+from unetctl.runtime.engines import EngineRequest, open_engine, run_file
 from unetctl.runtime.errors import CheckFailedError
 from unetctl.runtime.geometry import CROP_PX
 from unetctl.runtime.image import ArraySource
@@ -32,37 +32,23 @@ from unetctl.runtime.segmentation import ArraySink
 from unetctl.runtime.stream import stream_labels
 from unetctl.trainer.averaging import PASSES, Averaged
 
-DEPTH = 1
-NETWORK = integer_network(depth=DEPTH, classes=3, seed=5)
-SPEC = integer_spec(NETWORK)
-OUTPUTS = ("labels", "probabilities")
-
 Export = Callable[..., ExportResult]
 Edit = Callable[[onnx.ModelProto], None]
 
 
-@pytest.fixture(scope="module")
-def traced(tmp_path_factory: pytest.TempPathFactory) -> onnx.ModelProto:
-    """The averaged graph with labels, probabilities and logits, traced once for all tests."""
-    checkpoint = tiny_checkpoint(tmp_path_factory.mktemp("traced") / "model.safetensors", NETWORK, SPEC)
-    return to_onnx(read_subject(checkpoint, averaging=True), (*OUTPUTS, "logits"))
-
-
 @pytest.fixture
-def exported(tmp_path: Path, traced: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> Export:
-    """Export an averaged model, from the graph that was traced, and that a test may falsify."""
+def exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Export:
+    """Export the averaged model, from a graph that a test may falsify."""
 
-    def make(edit: Edit = lambda _: None, **options: object) -> ExportResult:
-        def copied(_: Subject, outputs: tuple[str, ...]) -> onnx.ModelProto:
-            assert outputs == (*OUTPUTS, "logits")
-            model = onnx.ModelProto()
-            model.CopyFrom(traced)
+    def make(edit: Edit = lambda _: None, images: Sequence[NDArray[np.uint8]] = ()) -> ExportResult:
+        def traced(subject: Subject, outputs: tuple[str, ...]) -> onnx.ModelProto:
+            model = traced_before(subject, outputs)
             edit(model)
             return model
 
-        monkeypatch.setattr(export, "to_onnx", copied)
-        checkpoint = tiny_checkpoint(tmp_path / "model.safetensors", NETWORK, SPEC)
-        return export_model(checkpoint, tmp_path / "model.onnx", outputs=OUTPUTS, averaging=True, **options)  # type: ignore[arg-type]
+        monkeypatch.setattr(export, "to_onnx", traced)
+        checkpoint = averaged_checkpoint(tmp_path / "model.safetensors")
+        return export_model(checkpoint, tmp_path / "model.onnx", outputs=OUTPUTS, averaging=True, images=images)
 
     return make
 
@@ -81,10 +67,10 @@ def logits_through(engine: str, path: Path, pixels_cyx: NDArray[np.uint8], plan:
     return stitched
 
 
-@pytest.mark.parametrize("engine", [*ENGINES])
-def test_tiled_logits_equal_untiled_logits(engine: str, traced: onnx.ModelProto, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_tiled_logits_equal_untiled_logits(engine: str, tmp_path: Path) -> None:
     path = tmp_path / "with_logits.onnx"
-    path.write_bytes(traced.SerializeToString())
+    path.write_bytes(averaged_graph().SerializeToString())
     shape, chunk = (77, 50), 16
     pixels = image((1, *shape), seed=3)
     truth = untiled_logits(Averaged(NETWORK), pixels)
@@ -93,7 +79,7 @@ def test_tiled_logits_equal_untiled_logits(engine: str, traced: onnx.ModelProto,
         assert (logits_through(engine, path, pixels, plan) == truth).all(), (rows, columns)
 
 
-@pytest.mark.parametrize("engine", [*ENGINES])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_labels_through_the_whole_stream_equal_the_untiled_mean(engine: str, exported: Export) -> None:
     shape = (77, 50)
     pixels = image((1, *shape), seed=4)
@@ -130,7 +116,8 @@ def test_its_golden_logits_are_the_mean(exported: Export) -> None:
         assert (mean.logits != plain.logits).any()
 
 
-def test_the_weights_stand_once_and_the_graph_needs_no_more_than_others(traced: onnx.ModelProto) -> None:
+def test_the_weights_stand_once_and_the_graph_needs_no_more_than_others() -> None:
+    traced = averaged_graph()
     floats = [one for one in traced.graph.initializer if one.data_type == onnx.TensorProto.FLOAT]
     values = sum(int(np.prod(one.dims)) for one in floats)
     weights = sum(one.numel() for one in NETWORK.parameters())
@@ -169,7 +156,7 @@ def test_golden_tiles_that_are_not_the_networks_are_seen_before_they_are_made_an
         read_subject(checkpoint, averaging=True)
 
 
-@pytest.mark.parametrize("engine", [*ENGINES])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_pass_that_gives_no_number_makes_no_label(engine: str, exported: Export, tmp_path: Path) -> None:
     model = read_model(exported().path)
     graph = onnx.load(model.path)
