@@ -8,13 +8,15 @@ from typing import Annotated
 import typer
 
 from unetctl.cli import output
+from unetctl.cli.engine_models import TrustEngine
 from unetctl.cli.models import as_typed, model_path, runnable_everywhere
 from unetctl.cli.wording import path_text
 from unetctl.runtime.errors import CheckFailedError, UnavailableError
 
 
 def check(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model (.onnx), a checkpoint, or nuclei.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model (.onnx), a checkpoint, an engine, or nuclei.")],
+    trust_engine: TrustEngine = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare the engines of this machine with PyTorch.
@@ -25,7 +27,7 @@ def check(
     from unetctl.runtime.check import check_model
 
     path = model_path(model)
-    read, engines, absent = runnable_everywhere(path)
+    read, engines, absent = runnable_everywhere(path, trust_engine=trust_engine)
     if not engines:
         reasons = "; ".join(f"{name}: {why}" for name, why in absent.items())
         raise UnavailableError("no engine can run here", cause=reasons, hint="unetctl doctor")

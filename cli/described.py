@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from unetctl.cli.wording import counted, percent_text, safe_text, seconds_text, time_text
+from unetctl.cli.wording import counted, percent_text, safe_text, seconds_text, size_text, time_text
 from unetctl.runtime.spec import Scope
+from unetctl.runtime.tensorrt_library import TENSORRT
 
 if TYPE_CHECKING:
+    from unetctl.runtime.engine_record import EngineRecord
     from unetctl.runtime.spec import ExportRecord, ModelSpec
 
 Rows = list[tuple[str, str]]
@@ -45,6 +47,31 @@ def record_rows(record: ExportRecord) -> Rows:
         ("made with", _versions(record.versions)),
         ("compared", _compared(record.comparison)),
     ]
+
+
+def engine_rows(record: EngineRecord) -> Rows:
+    """Describe a plan: what it is for, where it runs, and how it compared."""
+    capabilities = ", ".join(f"{one / 10:.1f}" for one in record.compute_capabilities)
+    runs_on = f"GPUs of compute capability {capabilities or '8.0, 8.6, 8.9, and 12.0 and later'}"
+    if record.kind == TENSORRT:
+        runs_on = f"{record.gpu}, and on no other GPU"
+    height, width = record.kept_yx
+    return [
+        ("keeps", f"{size_text((height, width))} of a tile, {counted(record.batch, 'tile')} at a time"),
+        ("runs on", safe_text(runs_on)),
+        (
+            "built",
+            safe_text(f"{time_text(record.created)} by {record.kind} {record.library_version}, {record.precision}"),
+        ),
+        ("tried", _tried(record.acceptance)),
+    ]
+
+
+def _tried(acceptance: Mapping[str, Any]) -> str:
+    if not acceptance:
+        return "not yet: no GPU was there that could run it"
+    tiles, flips, pixels = (acceptance.get(key, "?") for key in ("tiles", "flips", "pixels"))
+    return safe_text(f"on {tiles} golden tiles: {flips} of {pixels} labels are not PyTorch's, within rounding")
 
 
 def averaging_text(versions: int) -> str:

@@ -81,7 +81,6 @@ def _show(engines: tuple[EngineStatus, ...], missing: dict[str, list[str]], prob
     )
     output.heading("engines")
     output.pairs([(one.name, _engine_text(one)) for one in engines])
-    output.notice("TensorRT is not among them yet")
     output.heading("commands")
     rows = [("segment", "can run" if any(one.usable for one in engines) else "no engine")]
     for part, names in missing.items():

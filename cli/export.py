@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from unetctl.cli import output
 from unetctl.cli.described import averaging_text
+from unetctl.cli.engine_wish import Batch, ComputeCapability, EngineWish, Tile, Trt, TrtRtx, engine_wish
+from unetctl.cli.export_trt import make_engines, onnx_to_build_from
 from unetctl.cli.extras import needs_extra
 from unetctl.cli.held_out import held_out_images
 from unetctl.cli.progress import progress
 from unetctl.cli.project import Choice, find_project, load_project, newest_checkpoint, with_data
 from unetctl.cli.quantity import parse_names
-from unetctl.cli.wording import bytes_text, path_text, time_text
+from unetctl.cli.wording import bytes_text, command_text, path_text, time_text
 from unetctl.runtime.errors import MissingInputError, OutputError, UnetctlError, UsageError
+from unetctl.runtime.precision import Precision
 
 if TYPE_CHECKING:
     from unetctl.exporter.compare import ComparisonRow
@@ -30,7 +33,12 @@ OUTPUTS = ("labels", "probabilities")
 def export(
     model: Annotated[
         Path | None,
-        typer.Option("--model", "-m", metavar="FILE", help="Checkpoint; default: that of the newest complete run."),
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="FILE",
+            help="Checkpoint; default: that of the newest complete run. For --trt and --trt-rtx a model (.onnx) too.",
+        ),
     ] = None,
     output_path: Annotated[
         Path | None,
@@ -53,6 +61,14 @@ def export(
         bool,
         typer.Option("--tta", help="Let the model average over the 8 rotations and mirror images of a tile: 8 passes."),
     ] = False,
+    precision: Annotated[
+        str, typer.Option(metavar="NAME", help="What the network computes in: fp32, or fp16 for GPUs.")
+    ] = Precision.FP32.value,
+    trt: Trt = False,
+    trt_rtx: TrtRtx = False,
+    tile: Tile = None,
+    batch: Batch = None,
+    compute_capability: ComputeCapability = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing model.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the path of the model only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -60,9 +76,20 @@ def export(
     """Make an ONNX model of a trained network.
 
     It is compared with PyTorch on every engine of this machine, and published only if the labels are the same but for
-    ties within rounding.
+    ties within rounding. Engines are built from it, and tried in the same way where a GPU can run them.
     """
     wanted = parse_names(outputs, OUTPUTS, option="--outputs")
+    wish = engine_wish(trt, trt_rtx, tile, batch, compute_capability)
+    computes_in = _precision(precision)
+    silent = quiet or as_json
+    if wish and (onnx := onnx_to_build_from(model)):
+        if output_path or tta or wanted != ("labels",) or computes_in is not Precision.FP32:
+            raise UsageError(
+                f"{path_text(onnx)} is exported already",
+                hint="no --output, --outputs, --tta, --precision with a model: they are for a checkpoint",
+            )
+        make_engines(onnx, wish, facts={"path": str(onnx)}, overwrite=overwrite, quiet=quiet, as_json=as_json)
+        return
     config = with_data(load_project(config_file), data) if config_file or find_project() else None
     choice = _checkpoint(model, config)
     with needs_extra("export", "exporting"):
@@ -70,17 +97,8 @@ def export(
         from unetctl.trainer.checkpoint import read_spec
 
         spec = read_spec(choice.path)
-        target = output_path or _default_output(choice.path, spec, config, tta=tta)
-        if target.is_dir() or (target.exists() and target.samefile(choice.path)):
-            what = "a folder" if target.is_dir() else "the checkpoint itself"
-            raise UsageError(f"--output {path_text(target)} is {what}", hint="give the path of an .onnx file")
-        if target.exists() and not overwrite:
-            raise OutputError(
-                f"{path_text(target)} exists",
-                cause=_held_by(target, spec),
-                hint="--overwrite replaces it, --output FILE makes another",
-            )
-        silent = quiet or as_json
+        target = output_path or _default_output(choice.path, spec, config, tta=tta, precision=computes_in)
+        _refuse_target(target, choice.path, spec, wish, overwrite=overwrite)
         if not silent:
             output.notice(f"checkpoint: {path_text(choice.path)}{f' ({choice.reason})' if choice.reason else ''}")
         images, why_none = held_out_images(config, spec) if config else ([], "this is no project")
@@ -92,17 +110,21 @@ def export(
                 target,
                 outputs=wanted,
                 averaging=tta,
+                precision=computes_in,
                 images=images,
                 on_step=lambda text: update(0, 0, title=text),
             )
-    if as_json:
-        rows = [one.to_json() for one in result.rows]
-        record = json.loads(result.record.to_json())
-        output.result_json({"path": str(result.path), "checkpoint": str(choice.path), "record": record, "rows": rows})
-    elif quiet:
+    facts = _facts(result, choice.path)
+    if quiet and not as_json:
         output.result(str(result.path))
-    else:
+    elif not silent:
         _show(result)
+    if wish:
+        make_engines(result.path, wish, facts=facts, overwrite=overwrite, quiet=quiet, as_json=as_json)
+    elif as_json:
+        output.result_json(facts)
+    elif not quiet:
+        output.next_command("unetctl", "segment", "your_image.tif")
 
 
 def _checkpoint(model: Path | None, config: Config | None) -> Choice:
@@ -115,13 +137,41 @@ def _checkpoint(model: Path | None, config: Config | None) -> Choice:
     return newest_checkpoint(config)
 
 
-def _default_output(checkpoint: Path, spec: ModelSpec, config: Config | None, *, tta: bool) -> Path:
+def _precision(text: str) -> Precision:
+    try:
+        return Precision(text)
+    except ValueError as error:
+        raise UsageError(f"there is no --precision {text}", hint=f"--precision {' or '.join(Precision)}") from error
+
+
+def _default_output(
+    checkpoint: Path, spec: ModelSpec, config: Config | None, *, tta: bool, precision: Precision
+) -> Path:
     """Return the project's models/<name>.onnx, or outside a project a file beside the checkpoint.
 
-    An averaged model has another name, so that it does not replace the model that is eight times as fast.
+    An averaged model has another name, so that it does not replace the model that is eight times as fast; so has one
+    in fp16, which is for GPUs.
     """
     folder = config.folder / "models" if config else checkpoint.parent
-    return folder / f"{spec.name}{'.tta' if tta else ''}.onnx"
+    kinds = (".tta" if tta else "", "" if precision is Precision.FP32 else f".{precision}")
+    return folder / f"{spec.name}{''.join(kinds)}.onnx"
+
+
+def _refuse_target(
+    target: Path, checkpoint: Path, spec: ModelSpec, wish: EngineWish | None, *, overwrite: bool
+) -> None:
+    """Raise `UsageError` for a path that cannot be written, and `OutputError` for a model that would be replaced."""
+    if target.is_dir() or (target.exists() and target.samefile(checkpoint)):
+        what = "a folder" if target.is_dir() else "the checkpoint itself"
+        raise UsageError(f"--output {path_text(target)} is {what}", hint="give the path of an .onnx file")
+    if target.exists() and not overwrite:
+        as_it_is = command_text("unetctl", "export", "--model", target, wish.option) if wish else ""
+        raise OutputError(
+            f"{path_text(target)} exists",
+            cause=_held_by(target, spec),
+            hint="--overwrite replaces it, --output FILE makes another"
+            + (f"; for engines of it as it is: {as_it_is}" if as_it_is else ""),
+        )
 
 
 def _held_by(target: Path, spec: ModelSpec) -> str:
@@ -136,11 +186,19 @@ def _held_by(target: Path, spec: ModelSpec) -> str:
     return f"it was exported {time_text(record.created)} from {same} checkpoint, trained {time_text(held.created)}"
 
 
+def _facts(result: ExportResult, checkpoint: Path) -> dict[str, Any]:
+    """Return what a script is told."""
+    rows = [one.to_json() for one in result.rows]
+    record = json.loads(result.record.to_json())
+    return {"path": str(result.path), "checkpoint": str(checkpoint), "record": record, "rows": rows}
+
+
 def _show(result: ExportResult) -> None:
     output.heading(path_text(result.path))
     output.pairs(
         [
             ("gives", " and ".join(result.record.outputs)),
+            ("computes in", result.record.precision),
             ("averages", averaging_text(result.record.averaging)),
             ("size", bytes_text(result.path.stat().st_size)),
         ]
@@ -150,7 +208,6 @@ def _show(result: ExportResult) -> None:
     output.table(headers, [_row(one) for one in result.rows])
     if any(one.agreement.flips for one in result.rows):
         output.result("  Labels differ only where two classes are equal within rounding.")
-    output.next_command("unetctl", "segment", "your_image.tif")
 
 
 def _row(row: ComparisonRow) -> tuple[str, ...]:

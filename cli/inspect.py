@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unetctl.cli import output
-from unetctl.cli.described import Rows, record_rows, result_rows, spec_rows
+from unetctl.cli.described import Rows, engine_rows, record_rows, result_rows, spec_rows
+from unetctl.cli.engine_models import is_engine_file
 from unetctl.cli.models import as_typed, is_checkpoint, model_path
 from unetctl.cli.wording import bytes_text, command_text, counted, path_text, safe_text, size_text
 from unetctl.runtime.builtin import builtin_card, builtin_name
@@ -24,7 +25,7 @@ class Found:
     """What a file is."""
 
     kind: str
-    """`checkpoint`, `model`, `result` or `image`"""
+    """`checkpoint`, `model`, `engine`, `result` or `image`"""
     title: str
     facts: dict[str, Any]
     """Plain values for `--json`."""
@@ -39,13 +40,17 @@ class Found:
 def inspect(
     file: Annotated[
         str,
-        typer.Argument(metavar="FILE", help="A model, a checkpoint, an image, a result of unetctl, or nuclei."),
+        typer.Argument(
+            metavar="FILE", help="A model, a checkpoint, an engine, an image, a result of unetctl, or nuclei."
+        ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a file is, and how to make it again."""
     path = model_path(file)
-    if is_checkpoint(path):
+    if is_engine_file(path):
+        found = _engine(path)
+    elif is_checkpoint(path):
         found = _checkpoint(path)
     elif _is_model(path):
         found = _model(path)
@@ -118,6 +123,32 @@ def _model(file: Path) -> Found:
         ],
         command="" if name else command_text(*command),
         then=("unetctl", "segment", "your_image.tif", "--model", name) if name else ("unetctl", "check", file),
+    )
+
+
+def _engine(file: Path) -> Found:
+    from unetctl.runtime.engine_file import read_engine_file
+
+    engine = read_engine_file(file)
+    record = engine.record
+    facts = json.loads(record.to_json(()))
+    facts.pop("golden")
+    command = ["unetctl", "export", "--model", "MODEL.onnx", "--trt-rtx" if record.kind == "tensorrt-rtx" else "--trt"]
+    command += ["--tile", str(record.kept_yx[0]), "--batch", str(record.batch)]
+    return Found(
+        kind="engine",
+        title=f"an engine for {record.kind}",
+        facts={"engine": facts, "golden_tiles": len(engine.golden)},
+        rows=[
+            *spec_rows(record.spec),
+            *record_rows(record.export),
+            *engine_rows(record),
+            ("carries", counted(len(engine.golden), "golden tile")),
+            ("sha256", record.plan_sha256),
+            ("of the model", record.onnx_sha256),
+        ],
+        command=command_text(*command),
+        then=("unetctl", "check", file),
     )
 
 

@@ -1,15 +1,25 @@
 """A model file, whatever it is, and the engines of this machine that can run it.
 
-An ONNX model runs on the runtime's engines; a checkpoint runs on torch, which needs no export and is the reference.
+An ONNX model runs on the runtime's engines; a checkpoint runs on torch, which needs no export and is the reference; an
+engine file is a plan for TensorRT, and is all that an edge box needs beside the record that goes with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unetctl.cli.engine_models import (
+    TENSORRT_ENGINE,
+    engine_file_here,
+    is_engine_file,
+    open_engine_file,
+    plan_loader,
+    trusting,
+)
 from unetctl.cli.extras import needs_extra
 from unetctl.cli.wording import command_text, path_text, safe_text
 from unetctl.runtime.builtin import BUILTIN_MODELS, builtin_model, builtin_name
@@ -70,11 +80,15 @@ def is_checkpoint(path: Path) -> bool:
         raise MissingInputError(f"{path_text(path)} cannot be read", cause=error.strerror or str(error)) from error
 
 
-def open_model(path: Path, engine_name: str) -> RunnableModel:
-    """Read a model or a checkpoint, and choose the engine: `auto`, or one by its name.
+def open_model(path: Path, engine_name: str, *, trust_engine: bool = False) -> RunnableModel:
+    """Read a model, a checkpoint or an engine, and choose what runs it: `auto`, or one by its name.
 
-    Raises `UsageError` where the engine cannot run this kind of file, and what reading raises.
+    With `trust_engine` TensorRT loads plans that were built elsewhere. Raises `UsageError` where the engine cannot run
+    this kind of file, and what reading raises.
     """
+    if is_engine_file(path):
+        model, choice = open_engine_file(path, engine_name, trust_engine=trust_engine)
+        return RunnableModel(model=model, choice=choice)
     if is_checkpoint(path):
         if engine_name not in ("auto", "torch"):
             raise UsageError(
@@ -92,22 +106,27 @@ def open_model(path: Path, engine_name: str) -> RunnableModel:
     from unetctl.runtime.engines import choose_engine
     from unetctl.runtime.model import read_model
 
-    return RunnableModel(model=read_model(path), choice=choose_engine(engine_name))
+    choice = choose_engine(engine_name)
+    return RunnableModel(model=read_model(path), choice=trusting(choice) if trust_engine else choice)
 
 
-def runnable_everywhere(path: Path) -> tuple[Model, Mapping[str, EngineFactory], Mapping[str, str]]:
+def runnable_everywhere(
+    path: Path, *, trust_engine: bool = False
+) -> tuple[Model, Mapping[str, EngineFactory], Mapping[str, str]]:
     """Read a model; return it, the engines of this machine that can run it, and why the others cannot."""
+    if is_engine_file(path):
+        return engine_file_here(path, trust_engine=trust_engine)
     if is_checkpoint(path):
         runnable = _open_checkpoint(path)
         return runnable.model, {"torch": runnable.choice.open}, {}
-    from functools import partial
-
     from unetctl.runtime.engines import engine_status, open_engine
     from unetctl.runtime.model import read_model
 
     model = read_model(path)
     statuses = engine_status()
-    engines = {one.name: partial(open_engine, one.name) for one in statuses if one.usable}
+    engines: dict[str, EngineFactory] = {one.name: partial(open_engine, one.name) for one in statuses if one.usable}
+    if trust_engine and TENSORRT_ENGINE in engines:
+        engines[TENSORRT_ENGINE] = plan_loader(trust_engine=True)
     return model, engines, {one.name: f"{one.why_not}; {one.hint}" for one in statuses if not one.usable}
 
 

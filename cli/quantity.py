@@ -44,3 +44,16 @@ def check_count(value: int | None, lowest: int, *, option: str) -> None:
     """Raise `UsageError` unless `value` is a count that can be."""
     if value is not None and not lowest <= value < 2**31:
         raise UsageError(f"{option} {value} cannot be", cause=f"it must be {lowest} or more")
+
+
+def parse_counts(text: str, *, option: str, example: str) -> tuple[int, ...]:
+    """Read a list of whole numbers from 1 up, each given once. Raises `UsageError`."""
+    plain = text.replace(" ", "")
+    counts = tuple(int(one) for one in plain.split(",")) if re.fullmatch(r"[1-9]\d{0,5}(,[1-9]\d{0,5})*", plain) else ()
+    if not counts or len(set(counts)) != len(counts):
+        raise UsageError(
+            f"{option} {text!r} cannot be",
+            cause="a number is given twice" if counts else "it is a list of whole numbers",
+            hint=f"{option} {example}",
+        )
+    return counts

@@ -12,6 +12,7 @@ import typer
 
 from unetctl.cli import output, segment_report
 from unetctl.cli.described import averaging_text
+from unetctl.cli.engine_models import EngineName, TrustEngine
 from unetctl.cli.exit_codes import exit_code
 from unetctl.cli.models import RunnableModel, as_typed, model_path, open_model
 from unetctl.cli.progress import progress
@@ -61,9 +62,8 @@ def segment(
         Path | None,
         typer.Option("--config", "-c", metavar="FILE", help="Settings; default: unetctl.toml of this project."),
     ] = None,
-    engine: Annotated[
-        str, typer.Option(metavar="NAME", help="What computes: auto, openvino, onnxruntime, or torch for a checkpoint.")
-    ] = "auto",
+    engine: EngineName = "auto",
+    trust_engine: TrustEngine = False,
     max_memory: Annotated[
         str,
         typer.Option(
@@ -113,7 +113,7 @@ def segment(
     budget = parse_bytes(max_memory, option="--max-memory") if max_memory else None
     resources = Resources.of_this_machine(max_memory_bytes=budget, threads=threads)
     path, why_model = _named_model(model) if model is not None else _project_model(config_file)
-    runnable = open_model(path, engine)
+    runnable = open_model(path, engine, trust_engine=trust_engine)
     if not (quiet or as_json):
         reason = f" ({why_model})" if why_model else ""
         output.notice(f"model: {path_text(as_typed(path))}{reason}")

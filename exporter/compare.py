@@ -97,7 +97,7 @@ def _middle(image: NDArray[Any], depth: int) -> NDArray[Any]:
 
 def torch_runner(subject: Subject, outputs: tuple[str, ...]) -> Runner:
     """Run the deploy graph in PyTorch: it shows that golden tiles and weights belong together."""
-    graph = DeployGraph(subject.network, subject.spec, outputs).eval()
+    graph = DeployGraph(subject.exported, subject.spec, outputs).eval()
 
     def run(batches: Iterable[Arrays]) -> Iterator[Arrays]:
         for inputs in batches:
@@ -108,10 +108,10 @@ def torch_runner(subject: Subject, outputs: tuple[str, ...]) -> Runner:
     return run
 
 
-def compare(engine: str, images: str, run: Runner, tiles: Sequence[GoldenTile], spec: ModelSpec) -> ComparisonRow:
+def compare(engine: str, images: str, run: Runner, tiles: Sequence[GoldenTile], subject: Subject) -> ComparisonRow:
     """Compare an engine, which must give `logits` too, with the logits of `tiles`."""
     agreements, logit_difference, probability_difference = [], 0.0, 0
-    tolerance = logit_tolerance(tiles)
+    spec, tolerance = subject.spec, logit_tolerance(tiles, subject.precision)
     for tile, found in zip(tiles, run(_inputs(tile, spec) for tile in tiles), strict=True):
         difference = np.abs(found["logits"][0] - tile.logits).max()
         logit_difference = float(np.maximum(logit_difference, difference))  # unlike max, it keeps a NaN

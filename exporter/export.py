@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from unetctl.exporter.compare import ComparisonRow, Runner, compare, real_tiles, refuse_failures, torch_runner
 from unetctl.exporter.subject import Subject, read_subject
 from unetctl.exporter.to_onnx import to_onnx
-from unetctl.runtime.check import RELATIVE_TOLERANCE, check_model
-from unetctl.runtime.engines import engine_status, open_engine, run_file
+from unetctl.runtime.check import check_model
+from unetctl.runtime.engines import ENGINES, engine_status, open_engine, run_file
 from unetctl.runtime.errors import CheckFailedError, UnavailableError
 from unetctl.runtime.golden import pack_golden
 from unetctl.runtime.model import read_model
+from unetctl.runtime.precision import RELATIVE_TOLERANCES, Precision
 from unetctl.runtime.spec import EXPORT_KEY, GOLDEN_KEY, SPEC_KEY, ExportRecord
 from unetctl.runtime.system import atomic_path
 
@@ -49,6 +50,7 @@ def export_model(
     *,
     outputs: tuple[str, ...] = ("labels",),
     averaging: bool = False,
+    precision: Precision = Precision.FP32,
     images: Sequence[NDArray[Any]] = (),
     engines: tuple[str, ...] | None = None,
     on_step: Callable[[str], None] = lambda _: None,
@@ -57,19 +59,22 @@ def export_model(
 
     With `averaging` the model gives the mean over the symmetries of the square (`unetctl.trainer.averaging`), and so do
     the golden tiles that it carries. `images` are real images `[C, H, W]` that training did not see, beside the golden
-    tiles; `engines` names those to compare with, by default all that this machine can run. Raises `CheckFailedError`,
-    and then `output` is what it was before; `UnavailableError` without an engine; `DataError` without golden tiles.
+    tiles; all are PyTorch's in fp32, whatever the `precision` of the model. `engines` names those to compare with, by
+    default all that this machine can run and need not build for. Raises `CheckFailedError`, and then `output` is what
+    it was before; `UnavailableError` without an engine; `DataError` without golden tiles.
     """
-    names = engines or tuple(one.name for one in engine_status() if one.usable)
+    names = engines or tuple(
+        one.name for one in engine_status() if one.usable and not ENGINES[one.name].has_fixed_shapes
+    )
     if not names:
         statuses = engine_status()
         raise UnavailableError(
             "no engine of this machine can run the exported model, so it cannot be compared with PyTorch",
             cause="; ".join(f"{one.name}: {one.why_not}" for one in statuses),
-            hint=statuses[0].hint,
+            hint=statuses[-1].hint,  # of the engine that runs everywhere
         )
     on_step("reading the checkpoint")
-    subject = read_subject(checkpoint, averaging=averaging)
+    subject = read_subject(checkpoint, averaging=averaging, precision=precision)
     on_step("tracing the network")
     model = to_onnx(subject, (*outputs, LOGITS))
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +82,7 @@ def export_model(
         temporary.write_bytes(model.SerializeToString())
         rows = _compare_all(subject, temporary, (*outputs, LOGITS), images, names, on_step)
         refuse_failures(rows, what=output)
-        record = _record(outputs, subject.averaging, rows)
+        record = _record(outputs, subject, rows)
         _finish(model, subject, record)
         temporary.write_bytes(model.SerializeToString())
         on_step("checking the file as it will be used")
@@ -99,18 +104,21 @@ def _compare_all(
     rows = []
     for name, run in runners.items():
         on_step(f"comparing {name} with PyTorch")
-        rows += [compare(name, which, run, tiles, subject.spec) for which, tiles in sets.items() if tiles]
+        rows += [compare(name, which, run, tiles, subject) for which, tiles in sets.items() if tiles]
     return tuple(rows)
 
 
-def _record(outputs: tuple[str, ...], averaging: int, rows: Sequence[ComparisonRow]) -> ExportRecord:
+def _record(outputs: tuple[str, ...], subject: Subject, rows: Sequence[ComparisonRow]) -> ExportRecord:
     packages = ("unetctl", "torch", "onnx", "onnxscript")
     return ExportRecord(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        precision="fp32",
+        precision=str(subject.precision),
         outputs=outputs,
-        averaging=averaging,
-        comparison={"relative_tolerance": RELATIVE_TOLERANCE, "rows": [one.to_json() for one in rows]},
+        averaging=subject.averaging,
+        comparison={
+            "relative_tolerance": RELATIVE_TOLERANCES[subject.precision],
+            "rows": [one.to_json() for one in rows],
+        },
         versions={
             "python": platform.python_version(),
             **{name: version(name) for name in packages},

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
+from unetctl.exporter.half import in_half
 from unetctl.runtime.check import logit_tolerance
 from unetctl.runtime.errors import CheckFailedError, DataError
 from unetctl.runtime.golden import GoldenTile
+from unetctl.runtime.precision import Precision
 from unetctl.runtime.spec import ModelSpec
 from unetctl.trainer.averaging import PASSES, Averaged
 from unetctl.trainer.checkpoint import Checkpoint, load_checkpoint
@@ -24,6 +27,13 @@ class Subject:
     spec: ModelSpec
     network: UNet | Averaged
     golden: tuple[GoldenTile, ...]
+    precision: Precision = Precision.FP32
+    """Of what is exported; the truth is always fp32."""
+
+    @property
+    def exported(self) -> nn.Module:
+        """Return the network as it is exported."""
+        return in_half(self.network) if self.precision is Precision.FP16 else self.network
 
     @property
     def averaging(self) -> int:
@@ -31,7 +41,7 @@ class Subject:
         return PASSES if isinstance(self.network, Averaged) else 1
 
 
-def read_subject(checkpoint: Path, *, averaging: bool) -> Subject:
+def read_subject(checkpoint: Path, *, averaging: bool, precision: Precision = Precision.FP32) -> Subject:
     """Read a checkpoint; with `averaging`, average its network and let PyTorch make the golden tiles anew.
 
     Raises what `load_checkpoint` raises, `DataError` without golden tiles, and `CheckFailedError` if those that are to
@@ -41,11 +51,11 @@ def read_subject(checkpoint: Path, *, averaging: bool) -> Subject:
     if not loaded.golden:
         raise DataError(f"{checkpoint} has no golden tiles", hint="export the model.safetensors of a complete run")
     if not averaging:
-        return Subject(spec=loaded.spec, network=loaded.network, golden=loaded.golden)
+        return Subject(spec=loaded.spec, network=loaded.network, golden=loaded.golden, precision=precision)
     _check_golden(loaded)
     network = Averaged(loaded.network)
     golden = tuple(golden_tile(network, one.image, shift=one.shift, scale=one.scale) for one in loaded.golden)
-    return Subject(spec=loaded.spec, network=network, golden=golden)
+    return Subject(spec=loaded.spec, network=network, golden=golden, precision=precision)
 
 
 def _check_golden(checkpoint: Checkpoint) -> None:

@@ -32,7 +32,7 @@ def to_onnx(subject: Subject, outputs: tuple[str, ...]) -> onnx.ModelProto:
     """Trace the deploy graph of a network with these outputs; the result has no metadata yet."""
     spec = subject.spec
     step = alignment_px(spec.depth)
-    graph = DeployGraph(subject.network, spec, outputs).eval()
+    graph = DeployGraph(subject.exported, spec, outputs).eval()
     # Two different sizes and a batch of two: a trace cannot then mistake one for another, or for a constant.
     shape = (2, len(spec.channels), input_px(2 * step, spec.depth), input_px(3 * step, spec.depth))
     rows, columns = Dim("tile_rows", min=2), Dim("tile_columns", min=2)

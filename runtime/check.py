@@ -13,13 +13,10 @@ from unetctl.runtime.engines import EngineFactory, EngineRequest
 from unetctl.runtime.errors import DataError
 from unetctl.runtime.golden import Agreement, GoldenTile, combine, compare_labels
 from unetctl.runtime.model import Model
+from unetctl.runtime.precision import RELATIVE_TOLERANCES, Precision
 from unetctl.runtime.spec import Scope
 from unetctl.runtime.statistics import Statistics
 from unetctl.runtime.system import processors
-
-RELATIVE_TOLERANCE = 1e-4
-"""Error allowed in an fp32 logit, over the largest golden logit. With random weights and 64 channels ONNX Runtime
-differs from PyTorch by 2e-6 of it, and PyTorch from itself by 4e-6 in another tile; weights in fp16 exceed 1e-4."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +35,14 @@ class CheckRow:
         return self.agreement.passed
 
 
-def logit_tolerance(tiles: Sequence[GoldenTile]) -> float:
-    """Return the error that an fp32 engine may make in a logit of these tiles."""
-    return RELATIVE_TOLERANCE * max(float(np.abs(tile.logits).max()) for tile in tiles)
+def logit_tolerance(tiles: Sequence[GoldenTile], precision: str = Precision.FP32) -> float:
+    """Return the error that an engine may make in a logit of these tiles. Raises `DataError` for another precision."""
+    if precision not in RELATIVE_TOLERANCES:
+        known = ", ".join(RELATIVE_TOLERANCES)
+        raise DataError(
+            f"the model computes in {precision}, and this version knows {known}", hint="use a newer unetctl"
+        )
+    return RELATIVE_TOLERANCES[precision] * max(float(np.abs(tile.logits).max()) for tile in tiles)
 
 
 def check_model(
@@ -48,12 +50,12 @@ def check_model(
 ) -> tuple[CheckRow, ...]:
     """Run the golden tiles of `model` on each engine and compare the labels.
 
-    A logit may be wrong by `tolerance` (default: `logit_tolerance`), so a label may differ where the two best logits
+    A logit may be wrong by `tolerance` (default: that of the model's precision), so a label may differ where two logits
     are within twice that. Raises what an engine raises, and `DataError` for a model without golden tiles.
     """
     if not model.golden:
         raise DataError(f"{model.path} has no golden tiles", hint="train again, or use a run that is complete")
-    allowed = logit_tolerance(model.golden) if tolerance is None else tolerance
+    allowed = logit_tolerance(model.golden, model.record.precision) if tolerance is None else tolerance
     return tuple(
         CheckRow(
             engine=name,

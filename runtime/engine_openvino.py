@@ -121,7 +121,8 @@ def run_file(path: Path, batches: Iterable[Mapping[str, NDArray[Any]]], *, threa
     for inputs in batches:
         with translated("OpenVINO", str(path)):
             found = request.infer(dict(inputs))
-        yield {one.get_any_name(): np.array(array) for one, array in found.items()}
+        # A tensor may have several names: of a cast that OpenVINO leaves out, both ends.
+        yield {name: np.array(array) for one, array in found.items() for name in one.get_names()}
 
 
 def status() -> EngineStatus:

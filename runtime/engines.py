@@ -49,6 +49,8 @@ class EngineChoice:
     open: EngineFactory
     bytes_needed: Callable[[Model, tuple[int, int], int, int], int]
     """Of the model, the largest input shape `(H, W)`, the batch and the slots: see `engine_bytes`."""
+    fixed_shapes: Callable[[Model], tuple[tuple[int, int], ...]] = lambda _: ()
+    """The input shapes `(H, W)` that it works in, padding smaller tiles; none if it takes any at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +75,13 @@ class EngineEntry:
     """Has `status() -> EngineStatus` and `engine_bytes(model, shape, batch, slots) -> int`, and `run_file`."""
     engine: str
     """The class in it, called with an `EngineRequest`."""
+    has_fixed_shapes: bool = False
+    """It builds for minutes for each shape, so `module` also has `fixed_shapes(model)`, and `export` compares a model
+    on it only where it is named: what it builds is compared when it is built."""
 
 
 ENGINES: dict[str, EngineEntry] = {
+    "tensorrt": EngineEntry(module="unetctl.runtime.engine_tensorrt", engine="TensorRtEngine", has_fixed_shapes=True),
     "openvino": EngineEntry(module="unetctl.runtime.engine_openvino", engine="OpenVinoEngine"),
     "onnxruntime": EngineEntry(module="unetctl.runtime.engine_onnxruntime", engine="OnnxRuntimeEngine"),
 }
@@ -105,6 +111,7 @@ def choose_engine(name: str) -> EngineChoice:
                 reason=reason,
                 open=partial(open_engine, one.name),
                 bytes_needed=partial(engine_bytes, one.name),
+                fixed_shapes=partial(fixed_shapes, one.name),
             )
     raise UnavailableError(
         f"the engine {name} cannot run here" if name != "auto" else "no engine can run here",
@@ -134,6 +141,12 @@ def engine_bytes(name: str, model: Model, shape: tuple[int, int], batch: int, sl
     """
     predicted: int = _module(name).engine_bytes(model, shape, batch, slots)
     return predicted
+
+
+def fixed_shapes(name: str, model: Model) -> tuple[tuple[int, int], ...]:
+    """Return the input shapes `(H, W)` that an engine works in with `model`; none if it takes any at once."""
+    found: tuple[tuple[int, int], ...] = _module(name).fixed_shapes(model) if ENGINES[name].has_fixed_shapes else ()
+    return found
 
 
 def _module(name: str) -> Any:

@@ -8,14 +8,14 @@ puts the peak that was reached beside the budget.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from unetctl.runtime.cost import layers
+from unetctl.runtime.cost import Layer, layers, multiply_adds
 from unetctl.runtime.errors import ResourceError
 from unetctl.runtime.geometry import margin_px
 from unetctl.runtime.image import ImageInfo
-from unetctl.runtime.plan import CHUNK_PX, MAX_TILE_AREA_PX, TilePlan, plan_tiles
+from unetctl.runtime.plan import CHUNK_PX, MAX_TILE_AREA_PX, TilePlan, plan_tiles, plan_tiles_within
 from unetctl.runtime.spec import ModelSpec
 from unetctl.runtime.system import free_memory_bytes
 
@@ -57,18 +57,24 @@ def default_budget_bytes() -> int:
 
 
 def plan_within(
-    budget_bytes: int, *, info: ImageInfo, spec: ModelSpec, engine_bytes: EngineBytes, baseline_bytes: int, readers: int
+    budget_bytes: int,
+    *,
+    info: ImageInfo,
+    spec: ModelSpec,
+    engine_bytes: EngineBytes,
+    baseline_bytes: int,
+    readers: int,
+    fixed_shapes: Sequence[tuple[int, int]] = (),
 ) -> MemoryPlan:
     """Choose the tiles with the fewest multiply-adds whose run stays under `budget_bytes`.
 
-    `baseline_bytes` is what the process holds before the engine is opened. Raises `ResourceError` with the number of
-    bytes that the smallest tile needs.
+    `baseline_bytes` is what the process holds before the engine is opened. `fixed_shapes` are the input shapes that the
+    engine works in, if it does not take any. Raises `ResourceError` with the number of bytes that the smallest tile
+    needs.
     """
     network = layers(spec.depth, spec.base_channels, len(spec.channels), len(spec.classes))
     needed = 0
-    for chunks in range(MAX_TILE_AREA_PX // CHUNK_PX**2, 0, -1):
-        image_yx = (info.height, info.width)
-        tiles = plan_tiles(image_yx, depth=spec.depth, max_area_px=chunks * CHUNK_PX**2, network=network)
+    for tiles in _candidates((info.height, info.width), spec.depth, network, fixed_shapes):
         cache_bytes = _cache_bytes(info, tiles, readers)
         needed = baseline_bytes + engine_bytes(tiles.read_shapes()[0]) + cache_bytes + _writer_bytes(info, tiles)
         if needed <= budget_bytes:
@@ -79,6 +85,22 @@ def plan_within(
         cause=f"the program holds {baseline_bytes / 2**20:,.0f} MiB before it begins{_strip(info)}",
         hint=f"--max-memory {-(-needed // 2**20)}MiB, or another engine",
     )
+
+
+def _candidates(
+    image_yx: tuple[int, int], depth: int, network: tuple[Layer, ...], fixed_shapes: Sequence[tuple[int, int]]
+) -> Iterator[TilePlan]:
+    """Yield plans, those that compute the least first."""
+    margin = 2 * margin_px(depth)
+    fixed: list[tuple[int, int, TilePlan]] = []
+    for height, width in fixed_shapes:
+        tiles = plan_tiles_within(image_yx, (height - margin, width - margin), depth=depth)
+        if tiles is not None:
+            fixed.append((len(tiles) * multiply_adds([height], [width], network), len(fixed), tiles))
+    for _, _, tiles in sorted(fixed, key=lambda one: one[:2]):
+        yield tiles
+    for chunks in range(MAX_TILE_AREA_PX // CHUNK_PX**2, 0, -1) if not fixed else ():
+        yield plan_tiles(image_yx, depth=depth, max_area_px=chunks * CHUNK_PX**2, network=network)
 
 
 def _strip(info: ImageInfo) -> str:

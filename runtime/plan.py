@@ -208,6 +208,23 @@ def plan_tiles(
     return best
 
 
+def plan_tiles_within(
+    image_yx: tuple[int, int], tile_yx: tuple[int, int], *, depth: int, chunk_px: int = CHUNK_PX
+) -> TilePlan | None:
+    """Plan the fewest tiles that keep at most `tile_yx` pixels, or return None if a chunk does not fit into one.
+
+    For an engine of fixed size, which computes the same for any tile, so that nothing but their number counts.
+    """
+    edges = []
+    for size, most in zip(image_yx, tile_yx, strict=True):
+        fitting = (one for one in _splits(size, depth, chunk_px) if max(b - a for a, b in pairwise(one)) <= most)
+        edges.append(next(fitting, None))
+    rows, columns = edges
+    if rows is None or columns is None:
+        return None
+    return TilePlan(image_yx=image_yx, depth=depth, chunk_px=chunk_px, row_edges=rows, column_edges=columns)
+
+
 def _splits(size_px: int, depth: int, chunk_px: int) -> list[tuple[int, ...]]:
     """List the splits of an axis that differ in their longest part, the fewest parts first."""
     chunks = -(-size_px // chunk_px)

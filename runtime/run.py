@@ -77,6 +77,7 @@ def prepare(source: ImageSource, model: Model, engine: EngineChoice, resources: 
         engine_bytes=lambda shape: engine.bytes_needed(model, shape, BATCH, SLOTS),
         baseline_bytes=baseline_bytes(),
         readers=resources.readers,
+        fixed_shapes=engine.fixed_shapes(model),
     )
     source.limit_cache(memory.cache_bytes)
     return Run(source=source, model=model, engine=engine, resources=resources, memory=memory)

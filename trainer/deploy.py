@@ -40,7 +40,7 @@ class DeployGraph(nn.Module):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, network: UNet | Averaged, spec: ModelSpec, outputs: tuple[str, ...] = ("labels",)) -> None:
+    def __init__(self, network: nn.Module, spec: ModelSpec, outputs: tuple[str, ...] = ("labels",)) -> None:
         super().__init__()
         self.network = network
         self.outputs = outputs

@@ -14,7 +14,7 @@ HOUSE = ("runtime", "trainer", "exporter", "cli")
 
 HEAVY = frozenset(
     (
-        *("torch", "onnx", "onnxruntime", "onnxscript", "openvino", "tensorrt"),
+        *("torch", "onnx", "onnxruntime", "onnxscript", "openvino", "tensorrt", "cuda"),
         *("zarr", "scipy", "skimage", "matplotlib", "rich"),
     )
 )

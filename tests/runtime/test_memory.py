@@ -12,7 +12,13 @@ from unetctl.runtime.memory import MemoryPlan, plan_within
 MIB = 1 << 20
 
 
-def planned(budget: int, height: int = 20_000, width: int = 20_000, **changed: object) -> MemoryPlan:
+def planned(
+    budget: int,
+    height: int = 20_000,
+    width: int = 20_000,
+    fixed_shapes: tuple[tuple[int, int], ...] = (),
+    **changed: object,
+) -> MemoryPlan:
     """Plan a virtual image within `budget`, with an engine that takes 160 bytes a pixel."""
     info = dataclasses.replace(VirtualSource(height, width).info, **changed)  # type: ignore[arg-type]
     choice = fake_choice(bytes_a_pixel=160)
@@ -23,6 +29,7 @@ def planned(budget: int, height: int = 20_000, width: int = 20_000, **changed: o
         engine_bytes=lambda shape: choice.bytes_needed(fake_model(), shape, 1, 1),
         baseline_bytes=100 * MIB,
         readers=1,
+        fixed_shapes=fixed_shapes,
     )
 
 
@@ -40,6 +47,17 @@ def test_a_hundred_gigapixels_fit_where_one_does() -> None:
 
     assert hundred.tiles.read_shapes()[0] == one.tiles.read_shapes()[0]
     assert hundred.expected_bytes - one.expected_bytes < 99 * MIB  # a mebibyte a gigapixel, for the tables of the file
+
+
+def test_an_engine_of_fixed_sizes_gets_tiles_of_the_size_that_computes_least_and_fits() -> None:
+    shapes = ((700, 700), (1212, 1212))
+    large, small = (planned(mib * MIB, 5000, 5000, fixed_shapes=shapes) for mib in (4000, 300))
+    assert (large.tiles.rows, small.tiles.rows) == (5, 10)
+    assert large.tiles.read_shapes()[0] == (1212, 1212)
+    assert planned(4000 * MIB, 5000, 400, fixed_shapes=shapes).tiles.read_shapes()[0] == (700, 588)
+    assert planned(4000 * MIB, 5000, 5000, fixed_shapes=((412, 412),)).tiles.read_shapes()[0] > (700, 700)
+    with pytest.raises(ResourceError):
+        planned(300 * MIB, 5000, 5000, fixed_shapes=((1212, 1212),))
 
 
 def test_the_smallest_tile_that_does_not_fit_is_refused_with_what_it_needs() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from unetctl.runtime.cost import activation_values, layers, multiply_adds
 from unetctl.runtime.errors import UsageError
 from unetctl.runtime.geometry import is_valid_input, margin_px
-from unetctl.runtime.plan import TilePlan, plan_tiles, split_axis
+from unetctl.runtime.plan import TilePlan, plan_tiles, plan_tiles_within, split_axis
 
 sizes = st.one_of(st.integers(1, 40), st.integers(500, 530), st.integers(1, 6000), st.sampled_from([1, 511, 513, 4093]))
 depths = st.integers(1, 5)
@@ -50,6 +50,22 @@ def test_every_chunk_has_one_writer_and_every_tile_a_valid_aligned_input(
         assert kept[0] * kept[1] <= area
     assert {tile.read.shape for tile in plan.tiles()} == set(plan.read_shapes())
     assert len(plan.read_shapes()) <= 9
+
+
+@given(st.integers(1, 1500), st.integers(1, 1500), depths, st.integers(32, 700), st.integers(32, 700))
+def test_tiles_of_an_engine_of_fixed_size_fit_it_and_are_as_few_as_can_be(
+    height: int, width: int, depth: int, most_height: int, most_width: int
+) -> None:
+    plan = plan_tiles_within((height, width), (most_height, most_width), depth=depth, chunk_px=128)
+    if plan is None:
+        assert (most_height < 128 and height > 32) or (most_width < 128 and width > 32)
+        return
+    assert (coverage(plan) == 1).all()
+    kept = [[size - 2 * margin_px(depth) for size in one] for one in plan.read_shapes()]
+    assert all(one[0] <= most_height and one[1] <= most_width for one in kept)
+    for size, most, number in ((height, most_height, plan.rows), (width, most_width, plan.columns)):
+        fewer = split_axis(size, number - 1, depth, 128) if number > 1 else (0, most + 1)
+        assert max(np.diff(fewer)) > most
 
 
 @given(sizes, sizes, st.integers(1, 5))
