@@ -92,6 +92,7 @@ def result_rows(made: Mapping[str, Any]) -> Rows:
         ("averages", averaging_text(averaging) if isinstance(averaging, int) else ""),
         ("weights", safe_text(str(model.get("weights_sha256", "")))),
         ("engine", safe_text(str(made.get("engine", "")))),
+        ("computed in", safe_text(str(made.get("precision", "")))),
         ("classes", safe_text(", ".join(shares))),
     ]
 

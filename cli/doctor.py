@@ -92,7 +92,8 @@ def _show(engines: tuple[EngineStatus, ...], missing: dict[str, list[str]], prob
 
 def _engine_text(engine: EngineStatus) -> str:
     if engine.usable:
-        return f"can run: {engine.version} on {engine.device}"
+        hints = f", in {' or '.join(('fp32', *engine.hints))}" if engine.hints else ""
+        return f"can run: {engine.version} on {engine.device}{hints}"
     return f"cannot run: {engine.why_not}; {engine.hint}" if engine.hint else f"cannot run: {engine.why_not}"
 
 

@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 EngineName = Annotated[
     str, typer.Option(metavar="NAME", help="auto, tensorrt, openvino, onnxruntime, or torch for a checkpoint.")
 ]
+PrecisionName = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="auto: the fastest that the export found to give the same labels but for ties; or fp32, bf16, fp16, int8.",
+    ),
+]
+DeviceName = Annotated[
+    str, typer.Option(metavar="NAME", help="What OpenVINO runs on: CPU, or GPU for one of Intel's; default: CPU.")
+]
+CompileCacheSwitch = Annotated[
+    bool,
+    typer.Option("--compile-cache/--no-compile-cache", help="Keep what the engine compiled for the next run."),
+]
 TrustEngine = Annotated[
     bool, typer.Option("--trust-engine", help="Load TensorRT engines built elsewhere, which are programs.")
 ]
@@ -34,7 +48,9 @@ def is_engine_file(path: Path) -> bool:
     return path.suffix == ".engine"
 
 
-def open_engine_file(path: Path, engine_name: str, *, trust_engine: bool) -> tuple[Model, EngineChoice]:
+def open_engine_file(
+    path: Path, engine_name: str, *, precision: str = "auto", trust_engine: bool
+) -> tuple[Model, EngineChoice]:
     """Read an engine file and choose TensorRT for it. Raises `UsageError` where another engine was asked for."""
     from unetctl.runtime.engine_file import read_engine_file
     from unetctl.runtime.engines import choose_engine
@@ -46,7 +62,7 @@ def open_engine_file(path: Path, engine_name: str, *, trust_engine: bool) -> tup
             hint="leave out --engine, or name the .onnx file",
         )
     model = read_engine_file(path).model
-    choice = choose_engine(TENSORRT_ENGINE)
+    choice = choose_engine(TENSORRT_ENGINE, model, precision=precision)
     return model, trusting(choice) if trust_engine else choice
 
 

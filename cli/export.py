@@ -17,9 +17,10 @@ from unetctl.cli.held_out import held_out_images
 from unetctl.cli.progress import progress
 from unetctl.cli.project import Choice, find_project, load_project, newest_checkpoint, with_data
 from unetctl.cli.quantity import parse_names
+from unetctl.cli.verdict_table import show_verdicts
 from unetctl.cli.wording import bytes_text, command_text, path_text, time_text
 from unetctl.runtime.errors import MissingInputError, OutputError, UnetctlError, UsageError
-from unetctl.runtime.precision import Precision
+from unetctl.runtime.precision import Precision, model_file_name
 
 if TYPE_CHECKING:
     from unetctl.exporter.compare import ComparisonRow
@@ -147,14 +148,9 @@ def _precision(text: str) -> Precision:
 def _default_output(
     checkpoint: Path, spec: ModelSpec, config: Config | None, *, tta: bool, precision: Precision
 ) -> Path:
-    """Return the project's models/<name>.onnx, or outside a project a file beside the checkpoint.
-
-    An averaged model has another name, so that it does not replace the model that is eight times as fast; so has one
-    in fp16, which is for GPUs.
-    """
+    """Return the project's models/<name>.onnx, or outside a project a file beside the checkpoint."""
     folder = config.folder / "models" if config else checkpoint.parent
-    kinds = (".tta" if tta else "", "" if precision is Precision.FP32 else f".{precision}")
-    return folder / f"{spec.name}{''.join(kinds)}.onnx"
+    return folder / model_file_name(spec.name, precision, averages=tta)
 
 
 def _refuse_target(
@@ -190,7 +186,13 @@ def _facts(result: ExportResult, checkpoint: Path) -> dict[str, Any]:
     """Return what a script is told."""
     rows = [one.to_json() for one in result.rows]
     record = json.loads(result.record.to_json())
-    return {"path": str(result.path), "checkpoint": str(checkpoint), "record": record, "rows": rows}
+    return {
+        "path": str(result.path),
+        "checkpoint": str(checkpoint),
+        "record": record,
+        "rows": rows,
+        "verdicts": [one.to_json() for one in result.verdicts],
+    }
 
 
 def _show(result: ExportResult) -> None:
@@ -208,6 +210,7 @@ def _show(result: ExportResult) -> None:
     output.table(headers, [_row(one) for one in result.rows])
     if any(one.agreement.flips for one in result.rows):
         output.result("  Labels differ only where two classes are equal within rounding.")
+    show_verdicts(result.verdicts)
 
 
 def _row(row: ComparisonRow) -> tuple[str, ...]:

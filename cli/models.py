@@ -31,6 +31,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What the options of a command ask of the engine."""
+
+    engine: str = "auto"
+    precision: str = "auto"
+    device: str = ""
+    """As `GPU`; empty for what the engine takes itself."""
+    caches: bool = False
+    """What an engine compiles may be kept for the next run."""
+    trust_engine: bool = False
+    """TensorRT loads plans that were built elsewhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunnableModel:
     """A model, and the engine that was chosen for it."""
 
@@ -80,34 +94,32 @@ def is_checkpoint(path: Path) -> bool:
         raise MissingInputError(f"{path_text(path)} cannot be read", cause=error.strerror or str(error)) from error
 
 
-def open_model(path: Path, engine_name: str, *, trust_engine: bool = False) -> RunnableModel:
-    """Read a model, a checkpoint or an engine, and choose what runs it: `auto`, or one by its name.
+def open_model(path: Path, wish: Wish) -> RunnableModel:
+    """Read a model, a checkpoint or an engine, and choose what runs it.
 
-    With `trust_engine` TensorRT loads plans that were built elsewhere. Raises `UsageError` where the engine cannot run
-    this kind of file, and what reading raises.
+    Raises `UsageError` where the engine cannot run this kind of file, what `choose_engine` raises, and what reading
+    raises. A device that was named is tried on the model's golden tiles first: no export compared it.
     """
     if is_engine_file(path):
-        model, choice = open_engine_file(path, engine_name, trust_engine=trust_engine)
+        model, choice = open_engine_file(path, wish.engine, precision=wish.precision, trust_engine=wish.trust_engine)
         return RunnableModel(model=model, choice=choice)
     if is_checkpoint(path):
-        if engine_name not in ("auto", "torch"):
-            raise UsageError(
-                f"{engine_name} cannot run the checkpoint {path_text(path)}",
-                cause="it runs ONNX models; only torch runs a checkpoint",
-                hint=command_text("unetctl", "export", "--model", path),
-            )
-        return _open_checkpoint(path)
-    if engine_name == "torch":
+        return _open_checkpoint(path, wish)
+    if wish.engine == "torch":
         raise UsageError(
             f"torch cannot run {path_text(path)}",
             cause="the torch engine runs checkpoints",
             hint="--model runs/<name>/model.safetensors, or --engine auto",
         )
+    from unetctl.runtime.check import refuse_other_labels
     from unetctl.runtime.engines import choose_engine
     from unetctl.runtime.model import read_model
 
-    choice = choose_engine(engine_name)
-    return RunnableModel(model=read_model(path), choice=trusting(choice) if trust_engine else choice)
+    model = read_model(path)
+    choice = choose_engine(wish.engine, model, precision=wish.precision, device=wish.device, caches=wish.caches)
+    if wish.device:
+        refuse_other_labels(model, choice)
+    return RunnableModel(model=model, choice=trusting(choice) if wish.trust_engine else choice)
 
 
 def runnable_everywhere(
@@ -117,7 +129,7 @@ def runnable_everywhere(
     if is_engine_file(path):
         return engine_file_here(path, trust_engine=trust_engine)
     if is_checkpoint(path):
-        runnable = _open_checkpoint(path)
+        runnable = _open_checkpoint(path, Wish())
         return runnable.model, {"torch": runnable.choice.open}, {}
     from unetctl.runtime.engines import engine_status, open_engine
     from unetctl.runtime.model import read_model
@@ -130,7 +142,22 @@ def runnable_everywhere(
     return model, engines, {one.name: f"{one.why_not}; {one.hint}" for one in statuses if not one.usable}
 
 
-def _open_checkpoint(path: Path) -> RunnableModel:
+def _open_checkpoint(path: Path, wish: Wish) -> RunnableModel:
+    """Open a checkpoint on torch, the reference, which computes in fp32."""
+    export = command_text("unetctl", "export", "--model", path)
+    if wish.engine not in ("auto", "torch"):
+        raise UsageError(
+            f"{wish.engine} cannot run the checkpoint {path_text(path)}",
+            cause="it runs ONNX models; only torch runs a checkpoint",
+            hint=export,
+        )
+    if wish.device or wish.precision not in ("auto", "fp32"):
+        option = f"--device {wish.device}" if wish.device else f"--precision {wish.precision}"
+        raise UsageError(
+            f"{option} is for exported models",
+            cause=f"{path_text(path)} is a checkpoint, which torch computes in fp32",
+            hint=export,
+        )
     with needs_extra("train", "a checkpoint"):
         from unetctl.trainer.checkpoint import load_checkpoint
         from unetctl.trainer.engine_torch import checkpoint_model, torch_choice

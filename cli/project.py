@@ -80,32 +80,47 @@ def newest_checkpoint(config: Config) -> Choice:
     )
 
 
-def newest_model(config: Config) -> Choice:
-    """Return the model to segment with. Raises `MissingInputError` where nothing was exported."""
+def newest_model(config: Config, precision: str = "auto") -> Choice:
+    """Return the model to segment with. Raises `MissingInputError` where nothing was exported.
+
+    `precision` is that of the run: fp16, which is for GPUs, and int8 are taken only where they are asked for by name.
+    """
     from unetctl.runtime.model import read_model_spec
+
+    graph = precision if precision in ("fp16", "int8") else "fp32"
 
     if config.segment.model:
         path = model_path(config.segment.model, config.folder)
         return Choice(path=path, reason=f"[segment] model in {CONFIG_NAME}")
     found = sorted(config.folder.glob("models/*.onnx"))
+
+    def created(path: Path) -> str | None:
+        record = read_model_spec(path)[1]
+        return record.created if record.precision == graph else None
+
     return _newest(
         found,
-        lambda path: read_model_spec(path)[1].created,
-        what="this project has no exported model",
-        hint="unetctl export",
+        created,
+        what=f"this project has no model in {graph}" if found else "this project has no exported model",
+        hint="unetctl export" if graph == "fp32" else f"unetctl export --precision {graph}",
         verb="exported",
     )
 
 
-def _newest(found: Sequence[Path], created: Callable[[Path], str], *, what: str, hint: str, verb: str) -> Choice:
-    """Return the file that was made last, by what it says itself; a file that cannot be read is left out, and named."""
+def _newest(found: Sequence[Path], created: Callable[[Path], str | None], *, what: str, hint: str, verb: str) -> Choice:
+    """Return the file that was made last, by what it says itself; a file that cannot be read is left out, and named.
+
+    One for which `created` returns None is not meant.
+    """
     dated: list[tuple[datetime, str, Path]] = []
     for path in found:
         try:
             text = created(path)
-            dated.append((_moment(text), text, path))
         except UnetctlError as error:
             output.notice(f"left out: {error.what}")
+            continue
+        if text is not None:
+            dated.append((_moment(text), text, path))
     if not dated:
         raise MissingInputError(what, hint=hint)
     _, text, path = max(dated)

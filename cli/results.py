@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from unetctl.cli.models import RunnableModel, as_typed
-from unetctl.cli.wording import command_text, path_text
+from unetctl.cli.wording import command_text, counted, path_text
 from unetctl.runtime.errors import UnetctlError, UsageError
 
 RESULT_SUFFIX = ".labels.ome.tif"
@@ -48,6 +50,16 @@ def is_own_result(image: Path) -> bool:
     return source.info.made_by is not None
 
 
+def refuse_shared_results(images: Sequence[Path]) -> None:
+    """Raise `UsageError` where the result of one image would replace that of another, as for a.tif and a.png."""
+    targets = Counter(result_path(image) for image in images)
+    if twice := [target for target, number in targets.items() if number > 1]:
+        raise UsageError(
+            f"{counted(targets[twice[0]], 'image')} would have one result, {path_text(twice[0])}",
+            hint="segment them one by one, each with its own --output",
+        )
+
+
 def refuse_own_result(image: Path) -> None:
     """Raise `UsageError` if the image is a result."""
     if is_own_result(image):
@@ -66,7 +78,7 @@ def command_again(image: Path, target: Path, runnable: RunnableModel, view: View
         "--model",
         _portable(as_typed(runnable.model.path)),
     ]
-    words += ["--engine", runnable.choice.name]
+    words += ["--engine", runnable.choice.name, "--precision", runnable.choice.precision(runnable.model)]
     if view.channels is not None:
         words += ["--channels", ",".join(str(one + 1) for one in view.channels)]
     if view.series is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,14 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unetctl.cli import output, segment_report
-from unetctl.cli.described import averaging_text
-from unetctl.cli.engine_models import EngineName, TrustEngine
+from unetctl.cli.engine_models import CompileCacheSwitch, DeviceName, EngineName, PrecisionName, TrustEngine
 from unetctl.cli.exit_codes import exit_code
-from unetctl.cli.models import RunnableModel, as_typed, model_path, open_model
+from unetctl.cli.models import RunnableModel, Wish, model_path, open_model
 from unetctl.cli.progress import progress
 from unetctl.cli.project import find_project, load_project, newest_model
 from unetctl.cli.quantity import check_count, parse_bytes, parse_channels
-from unetctl.cli.results import View, command_again, is_own_result, refuse_own_result, result_path
+from unetctl.cli.results import (
+    View,
+    command_again,
+    is_own_result,
+    refuse_own_result,
+    refuse_shared_results,
+    result_path,
+)
 from unetctl.cli.wording import counted, path_text
 from unetctl.runtime.builtin import builtin_name
 from unetctl.runtime.errors import MissingInputError, UnetctlError, UsageError
@@ -63,7 +68,10 @@ def segment(
         typer.Option("--config", "-c", metavar="FILE", help="Settings; default: unetctl.toml of this project."),
     ] = None,
     engine: EngineName = "auto",
+    precision: PrecisionName = "auto",
+    device: DeviceName = "",
     trust_engine: TrustEngine = False,
+    compile_cache: CompileCacheSwitch = True,
     max_memory: Annotated[
         str,
         typer.Option(
@@ -112,14 +120,11 @@ def segment(
 
     budget = parse_bytes(max_memory, option="--max-memory") if max_memory else None
     resources = Resources.of_this_machine(max_memory_bytes=budget, threads=threads)
-    path, why_model = _named_model(model) if model is not None else _project_model(config_file)
-    runnable = open_model(path, engine, trust_engine=trust_engine)
+    wish = Wish(engine=engine, precision=precision, device=device, caches=compile_cache, trust_engine=trust_engine)
+    path, why_model = _named_model(model) if model is not None else _project_model(config_file, wish)
+    runnable = open_model(path, wish)
     if not (quiet or as_json):
-        reason = f" ({why_model})" if why_model else ""
-        output.notice(f"model: {path_text(as_typed(path))}{reason}")
-        if averaging := averaging_text(runnable.model.record.averaging):
-            output.notice(f"averages: {averaging}")
-        output.notice(f"engine: {runnable.choice.description}: {runnable.choice.reason}")
+        segment_report.show_choices(runnable, f" ({why_model})" if why_model else "")
     if plan:
         _plan_all(paths, runnable, resources, settings)
     else:
@@ -131,13 +136,13 @@ def _named_model(text: str) -> tuple[Path, str]:
     return path, "built in" if builtin_name(path) else ""
 
 
-def _project_model(config_file: Path | None) -> tuple[Path, str]:
+def _project_model(config_file: Path | None, wish: Wish) -> tuple[Path, str]:
     if config_file is None and find_project() is None:
         raise MissingInputError(
             "there is no model: this is no project",
             hint="--model nuclei for nuclei in fluorescence, --model file.onnx, or go into a project folder",
         )
-    choice = newest_model(load_project(config_file))
+    choice = newest_model(load_project(config_file), wish.precision)
     return choice.path, choice.reason
 
 
@@ -145,7 +150,7 @@ def _segment_all(
     paths: Sequence[Path], wanted: Path | None, runnable: RunnableModel, resources: Resources, settings: Settings
 ) -> None:
     """Segment one image after another; what fails does not stop the others, and its exit code is the command's."""
-    _refuse_shared_results([image for image in paths if not is_own_result(image)])
+    refuse_shared_results([image for image in paths if not is_own_result(image)])
     reports: list[SegmentReport] = []
     failures: list[UnetctlError] = []
     for image in paths:
@@ -178,16 +183,6 @@ def _segment_all(
         raise typer.Exit(exit_code(failures[0]))
     if reports and not (settings.quiet or settings.as_json):
         output.next_command("unetctl", "inspect", reports[-1].output)
-
-
-def _refuse_shared_results(images: Sequence[Path]) -> None:
-    """Raise `UsageError` where the result of one image would replace that of another, as for a.tif and a.png."""
-    targets = Counter(result_path(image) for image in images)
-    if twice := [target for target, number in targets.items() if number > 1]:
-        raise UsageError(
-            f"{counted(targets[twice[0]], 'image')} would have one result, {path_text(twice[0])}",
-            hint="segment them one by one, each with its own --output",
-        )
 
 
 def _segment_one(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from unetctl.cli import output
+from unetctl.cli.described import averaging_text
+from unetctl.cli.models import RunnableModel, as_typed
 from unetctl.cli.wording import (
     bytes_text,
     count_text,
@@ -19,6 +21,17 @@ from unetctl.cli.wording import (
 
 if TYPE_CHECKING:
     from unetctl.runtime.report import PlanReport, SegmentReport
+
+
+def show_choices(runnable: RunnableModel, why_model: str) -> None:
+    """Say which model runs, on what, and in which precision, and why."""
+    model, choice = runnable.model, runnable.choice
+    output.notice(f"model: {path_text(as_typed(model.path))}{why_model}")
+    if averaging := averaging_text(model.record.averaging):
+        output.notice(f"averages: {averaging}")
+    output.notice(f"engine: {choice.description}: {choice.reason}")
+    if choice.precision_reason:
+        output.notice(f"precision: {choice.precision(model)}: {safe_text(choice.precision_reason)}")
 
 
 def show(report: SegmentReport) -> None:

@@ -1,7 +1,8 @@
 """From a checkpoint to a model file that may be trusted: trace, write, compare, strip, check, publish.
 
 checkpoint -> graph with logits -> temporary file -> compared on every engine -> logits removed, records added
-           -> the file as it will be -> read and checked as a user's machine will -> renamed to its final path
+           -> the file as it will be -> read and checked as a user's machine will -> judged in bf16, if there is
+           -> the verdicts added to the record -> renamed to its final path
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from unetctl.exporter.compare import ComparisonRow, Runner, compare, real_tiles, refuse_failures, torch_runner
+from unetctl.exporter.judge import JudgedTile, JudgedTiles, hinted_verdicts
 from unetctl.exporter.subject import Subject, read_subject
 from unetctl.exporter.to_onnx import to_onnx
 from unetctl.runtime.check import check_model
 from unetctl.runtime.engines import ENGINES, engine_status, open_engine, run_file
 from unetctl.runtime.errors import CheckFailedError, UnavailableError
 from unetctl.runtime.golden import pack_golden
-from unetctl.runtime.model import read_model
+from unetctl.runtime.model import Model, read_model
 from unetctl.runtime.precision import RELATIVE_TOLERANCES, Precision
 from unetctl.runtime.spec import EXPORT_KEY, GOLDEN_KEY, SPEC_KEY, ExportRecord
 from unetctl.runtime.system import atomic_path
+from unetctl.runtime.verdict import Verdict, with_verdicts
 
 if TYPE_CHECKING:
     import onnx
@@ -42,6 +45,8 @@ class ExportResult:
     path: Path
     record: ExportRecord
     rows: tuple[ComparisonRow, ...]
+    verdicts: tuple[Verdict, ...]
+    """On the precisions that engines may take instead of the model's own."""
 
 
 def export_model(
@@ -83,11 +88,19 @@ def export_model(
         rows = _compare_all(subject, temporary, (*outputs, LOGITS), images, names, on_step)
         refuse_failures(rows, what=output)
         record = _record(outputs, subject, rows)
-        _finish(model, subject, record)
+        _remove_logits(model)
+        _describe(model, subject, record)
         temporary.write_bytes(model.SerializeToString())
         on_step("checking the file as it will be used")
-        _check_final(temporary, names, output)
-    return ExportResult(path=output, record=record, rows=rows)
+        written = read_model(temporary)
+        _check_final(written, names, output)
+        verdicts: tuple[Verdict, ...] = ()
+        if precision is Precision.FP32:
+            verdicts = hinted_verdicts(written, names, _judged(subject, images), on_step)
+            record = with_verdicts(record, verdicts)
+            _describe(model, subject, record)
+            temporary.write_bytes(model.SerializeToString())
+    return ExportResult(path=output, record=record, rows=rows, verdicts=verdicts)
 
 
 def _compare_all(
@@ -127,12 +140,23 @@ def _record(outputs: tuple[str, ...], subject: Subject, rows: Sequence[Compariso
     )
 
 
-def _finish(model: onnx.ModelProto, subject: Subject, record: ExportRecord) -> None:
-    """Take the logits from the outputs, and let the file say what it is."""
-    import onnx
+def _judged(subject: Subject, images: Sequence[NDArray[Any]]) -> JudgedTiles:
+    real = real_tiles(subject, images)
+    return JudgedTiles(
+        images="golden, validation" if real else "golden",
+        tiles=tuple(JudgedTile(tile=one) for one in (*subject.golden, *real)),
+    )
 
+
+def _remove_logits(model: onnx.ModelProto) -> None:
     graph = model.graph
     graph.output.remove(next(one for one in graph.output if one.name == LOGITS))
+
+
+def _describe(model: onnx.ModelProto, subject: Subject, record: ExportRecord) -> None:
+    """Let the file say what it is."""
+    import onnx
+
     entries = {
         SPEC_KEY: subject.spec.to_json(),
         EXPORT_KEY: record.to_json(),
@@ -141,8 +165,8 @@ def _finish(model: onnx.ModelProto, subject: Subject, record: ExportRecord) -> N
     onnx.helper.set_model_props(model, entries)
 
 
-def _check_final(path: Path, names: tuple[str, ...], output: Path) -> None:
-    rows = check_model(read_model(path), {name: partial(open_engine, name) for name in names})
+def _check_final(written: Model, names: tuple[str, ...], output: Path) -> None:
+    rows = check_model(written, {name: partial(open_engine, name) for name in names})
     if failed := [one.engine for one in rows if not one.passed]:
         raise CheckFailedError(
             f"{output} was not written: without the logits it gives other labels on {', '.join(failed)}",

@@ -1,4 +1,4 @@
-"""The OpenVINO engine: x86 and Arm processors, in fp32.
+"""The OpenVINO engine: x86 and Arm processors, and Intel GPUs (NOT RUN on one so far).
 
 One compiled model with free sizes serves every shape of a plan, and has one asynchronous request a slot. The precision
 is always set: on a processor with bf16, OpenVINO would otherwise take it without a word, and with it other labels.
@@ -6,8 +6,10 @@ is always set: on a processor with bf16, OpenVINO would otherwise take it withou
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,18 +17,20 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from unetctl.runtime.compile_cache import CompileCache, processor_identity
 from unetctl.runtime.cost import activation_values, layers, weight_values
 from unetctl.runtime.engine import Result, normalisation_inputs, refuse_other_outputs, slot_bytes
 from unetctl.runtime.engines import EngineRequest, EngineStatus
-from unetctl.runtime.errors import UnavailableError
+from unetctl.runtime.errors import StorageError, UnavailableError
 from unetctl.runtime.library_errors import translated
 from unetctl.runtime.model import Model
+from unetctl.runtime.precision import Precision
 from unetctl.runtime.slot_memory import SlotMemory
 from unetctl.runtime.spec import Scope
 from unetctl.runtime.statistics import Statistics
 
 INSTALL = 'pip install "unetctl[openvino]"'
-DEVICE = "CPU"
+PROCESSOR = "CPU"
 
 LIBRARY_BYTES = 128 << 20
 WEIGHT_COPIES = 2.2
@@ -50,7 +54,7 @@ class OpenVinoEngine:
     def __enter__(self) -> Self:
         request = self._request
         self._openvino = import_openvino()
-        compiled = compile_model(request.model.path, threads=request.threads)
+        compiled = _compiled(request)
         outputs = [one.get_any_name() for one in compiled.outputs]
         refuse_other_outputs(request.model, outputs)
         area = max(height * width for height, width in request.shapes)
@@ -101,23 +105,78 @@ def import_openvino() -> Any:
     return openvino
 
 
-def compile_model(path: Path, *, threads: int) -> Any:
-    """Compile a model with free sizes for the processor, in fp32. Raises `DataError` if it is refused."""
-    openvino = import_openvino()
-    settings = {
-        "INFERENCE_PRECISION_HINT": "f32",
+def _settings(device: str, threads: int, hint: Precision | None) -> dict[str, str]:
+    """Return the properties to compile with; they decide what is computed, so none is left to the library."""
+    common = {
+        "INFERENCE_PRECISION_HINT": "bf16" if hint is Precision.BF16 else "f32",
         "PERFORMANCE_HINT": "LATENCY",  # one tile on all threads: two side by side take twice the memory
-        "INFERENCE_NUM_THREADS": str(threads),
         "NUM_STREAMS": "1",
-        "ENABLE_CPU_PINNING": "NO",  # readers and writers need the same processors
     }
-    with translated("OpenVINO", str(path)):
-        return openvino.Core().compile_model(str(path), DEVICE, settings)
+    if device.startswith("GPU"):
+        return common
+    # Without pinning, because readers and writers need the same processors.
+    return {**common, "INFERENCE_NUM_THREADS": str(threads), "ENABLE_CPU_PINNING": "NO"}
+
+
+def _compiled(request: EngineRequest) -> Any:
+    """Compile a model with free sizes, or take what was compiled of the same bytes before. Raises `DataError`."""
+    model, device = request.model, request.device or PROCESSOR
+    settings = _settings(device, request.threads, request.hint)
+    core = _core()
+    cache = _cache() if request.caches else None
+    key = _key(model, device, settings) if cache else {}
+    blob = cache.load(key) if cache else None
+    if cache and blob is not None:
+        try:
+            return core.import_model(import_openvino().Tensor(blob), device, settings)
+        except RuntimeError:  # the library refuses what it wrote itself: it is made again, below
+            cache.remove(key)
+    with translated("OpenVINO", str(model.path)):
+        compiled = core.compile_model(str(model.path), device, settings)
+    if cache and _sha256(model.path) == model.sha256:  # or the file was replaced since it was read
+        with suppress(RuntimeError):  # a device that cannot export
+            cache.save(key, compiled.export_model().getvalue())
+    return compiled
+
+
+def _cache() -> CompileCache | None:
+    """Return the user's cache; None where this user has no folder to write to, who then compiles each time."""
+    try:
+        return CompileCache()
+    except StorageError:
+        return None
+
+
+def _key(model: Model, device: str, settings: Mapping[str, str]) -> dict[str, Any]:
+    """Return all that decides what the library makes of a model."""
+    core = _core()
+    return {
+        "model": model.sha256,
+        "openvino": str(import_openvino().__version__),
+        "device": [device, core.get_property(device, "FULL_DEVICE_NAME")],
+        "capabilities": sorted(core.get_property(device, "OPTIMIZATION_CAPABILITIES")),
+        "processor": processor_identity(),
+        "settings": dict(settings),
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@cache
+def _core() -> Any:
+    """Return OpenVINO's own core, which loads the plugin of a device once."""
+    return import_openvino().Core()
 
 
 def run_file(path: Path, batches: Iterable[Mapping[str, NDArray[Any]]], *, threads: int) -> Iterator[dict[str, Any]]:
     """Run named inputs through a model file with this engine's settings; yield every output, for the comparison."""
-    request = compile_model(path, threads=threads).create_infer_request()
+    import_openvino()
+    with translated("OpenVINO", str(path)):
+        compiled = _core().compile_model(str(path), PROCESSOR, _settings(PROCESSOR, threads, None))
+    request = compiled.create_infer_request()
     for inputs in batches:
         with translated("OpenVINO", str(path)):
             found = request.infer(dict(inputs))
@@ -125,14 +184,26 @@ def run_file(path: Path, batches: Iterable[Mapping[str, NDArray[Any]]], *, threa
         yield {name: np.array(array) for one, array in found.items() for name in one.get_names()}
 
 
-def status() -> EngineStatus:
-    """Say whether OpenVINO can run here."""
+def status(device: str = PROCESSOR) -> EngineStatus:
+    """Say whether OpenVINO can run on `device` (`CPU`, `GPU`, `GPU.1`) here, and in what."""
     try:
         openvino = import_openvino()
     except UnavailableError as error:
         return EngineStatus(name="openvino", version="", usable=False, why_not=error.what, hint=INSTALL)
-    version = str(openvino.__version__).split("-")[0]
-    return EngineStatus(name="openvino", version=version, usable=True, device=f"{DEVICE}, fp32")
+    version, found = str(openvino.__version__).split("-")[0], tuple(_core().available_devices)
+    if not any(one == device or one.startswith(f"{device}.") for one in found):
+        why_not = f"OpenVINO finds no {device} here; it finds {', '.join(found) or 'nothing'}"
+        hint = "leave out --device" + (", or install Intel's driver" if device.startswith("GPU") else "")
+        return EngineStatus(name="openvino", version=version, usable=False, why_not=why_not, hint=hint)
+    # A GPU was in no comparison at export, so it computes in fp32 and is tried on the golden tiles before it runs.
+    has_bf16 = device == PROCESSOR and "BF16" in _core().get_property(device, "OPTIMIZATION_CAPABILITIES")
+    return EngineStatus(
+        name="openvino",
+        version=version,
+        usable=True,
+        device=device,
+        hints=(Precision.BF16,) if has_bf16 else (),
+    )
 
 
 def engine_bytes(model: Model, shape: tuple[int, int], batch: int, slots: int) -> int:

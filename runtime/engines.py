@@ -7,7 +7,7 @@ with the trainer; `unetctl.cli` passes it in.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -16,8 +16,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from unetctl.runtime.engine import Engine
-from unetctl.runtime.errors import UnavailableError, UsageError
+from unetctl.runtime.errors import RefusedError, UnavailableError, UsageError
 from unetctl.runtime.model import Model
+from unetctl.runtime.precision import Precision
+from unetctl.runtime.precision_choice import AUTO, PrecisionChoice, choose_precision
 from unetctl.runtime.system import processors
 
 
@@ -32,6 +34,12 @@ class EngineRequest:
     """Tiles in every batch."""
     slots: int
     threads: int
+    hint: Precision | None = None
+    """What to compute an fp32 graph in; None: in what the graph says."""
+    device: str = ""
+    """As the engine's library calls it; empty for the processor."""
+    caches: bool = False
+    """It may keep what it compiled for the next run."""
 
 
 EngineFactory = Callable[[EngineRequest], Engine]
@@ -51,6 +59,14 @@ class EngineChoice:
     """Of the model, the largest input shape `(H, W)`, the batch and the slots: see `engine_bytes`."""
     fixed_shapes: Callable[[Model], tuple[tuple[int, int], ...]] = lambda _: ()
     """The input shapes `(H, W)` that it works in, padding smaller tiles; none if it takes any at once."""
+    hint: Precision | None = None
+    """What it computes an fp32 graph in; None: in what the graph says."""
+    precision_reason: str = ""
+    """Why in this precision."""
+
+    def precision(self, model: Model) -> str:
+        """Return what a run of `model` computes in."""
+        return self.hint or model.record.precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +81,8 @@ class EngineStatus:
     hint: str = ""
     device: str = ""
     """What it would run on."""
+    hints: tuple[Precision, ...] = ()
+    """What it can compute an fp32 graph in here, besides fp32; the fastest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +96,13 @@ class EngineEntry:
     has_fixed_shapes: bool = False
     """It builds for minutes for each shape, so `module` also has `fixed_shapes(model)`, and `export` compares a model
     on it only where it is named: what it builds is compared when it is built."""
+    takes_device: bool = False
+    """`--device` can name what it runs on, so `status` takes that name."""
 
 
 ENGINES: dict[str, EngineEntry] = {
     "tensorrt": EngineEntry(module="unetctl.runtime.engine_tensorrt", engine="TensorRtEngine", has_fixed_shapes=True),
-    "openvino": EngineEntry(module="unetctl.runtime.engine_openvino", engine="OpenVinoEngine"),
+    "openvino": EngineEntry(module="unetctl.runtime.engine_openvino", engine="OpenVinoEngine", takes_device=True),
     "onnxruntime": EngineEntry(module="unetctl.runtime.engine_onnxruntime", engine="OnnxRuntimeEngine"),
 }
 """The best first: `auto` takes the first that is usable."""
@@ -93,31 +113,68 @@ def engine_status() -> tuple[EngineStatus, ...]:
     return tuple(_module(name).status() for name in ENGINES)
 
 
-def choose_engine(name: str) -> EngineChoice:
-    """Return the engine to use for `--engine name`; `auto` takes the best that can really run.
+def choose_engine(
+    name: str, model: Model | None = None, *, precision: str = AUTO, device: str = "", caches: bool = False
+) -> EngineChoice:
+    """Return the engine to use for `--engine name`; `auto` takes the best that can really run `model` in `precision`.
 
-    Raises `UsageError` for an unknown name and `UnavailableError` where it cannot run.
+    `precision` is `auto`, the fastest that the model's export accepted for the engine, or a name; without `model` the
+    graph alone decides. `device` is what an engine's library calls it, as `GPU`; empty for what the engine takes. With
+    `caches` it may keep what it compiled. Raises `UsageError` for an unknown name, `UnavailableError` where it cannot
+    run, and `RefusedError` for a precision that was not accepted.
     """
-    if name != "auto" and name not in ENGINES:
-        raise UsageError(f"there is no engine {name!r}", hint=f"--engine auto, or one of {', '.join(ENGINES)}")
-    wanted = tuple(ENGINES) if name == "auto" else (name,)
-    found = [_module(one).status() for one in wanted]
+    found = [_module(one).status(device) if device else _module(one).status() for one in _wanted(name, device)]
+    refusals: list[RefusedError | UnavailableError] = []
     for one in found:
-        if one.usable:
-            reason = "it was asked for" if name != "auto" else "the best of those that can run here"
-            return EngineChoice(
-                name=one.name,
-                description=f"{one.name} {one.version} on {one.device}",
-                reason=reason,
-                open=partial(open_engine, one.name),
-                bytes_needed=partial(engine_bytes, one.name),
-                fixed_shapes=partial(fixed_shapes, one.name),
-            )
+        if not one.usable:
+            continue
+        try:
+            computes_in = _precision(model, precision, one)
+        except (RefusedError, UnavailableError) as error:
+            refusals.append(error)
+            continue
+        hint = computes_in.hint if computes_in else None
+        given = {"hint": hint, "device": device, "caches": caches}
+        return EngineChoice(
+            name=one.name,
+            description=f"{one.name} {one.version} on {one.device}"
+            + (f", {computes_in.precision}" if computes_in else ""),
+            reason="it was asked for" if name != AUTO else "the best of those that can run here",
+            open=partial(_open_with, one.name, given),
+            bytes_needed=partial(engine_bytes, one.name),
+            fixed_shapes=partial(fixed_shapes, one.name),
+            hint=hint,
+            precision_reason=computes_in.reason if computes_in else "",
+        )
+    if refusals:
+        raise refusals[0]
     raise UnavailableError(
-        f"the engine {name} cannot run here" if name != "auto" else "no engine can run here",
+        f"the engine {name} cannot run here" if name != AUTO else "no engine can run here",
         cause="; ".join(f"{one.name}: {one.why_not}" for one in found),
         hint=found[-1].hint,  # of the engine that runs everywhere
     )
+
+
+def _wanted(name: str, device: str) -> tuple[str, ...]:
+    """Return the engines that `--engine name --device device` may mean, the best first. Raises `UsageError`."""
+    if name != AUTO and name not in ENGINES:
+        raise UsageError(f"there is no engine {name!r}", hint=f"--engine auto, or one of {', '.join(ENGINES)}")
+    wanted = tuple(ENGINES) if name == AUTO else (name,)
+    if device and not (wanted := tuple(one for one in wanted if ENGINES[one].takes_device)):
+        able = ", ".join(one for one, entry in ENGINES.items() if entry.takes_device)
+        raise UsageError(f"{name} takes no --device", hint=f"--device {device} with --engine {able}")
+    return wanted
+
+
+def _precision(model: Model | None, wanted: str, engine: EngineStatus) -> PrecisionChoice | None:
+    if model is None:
+        return None
+    built = ENGINES[engine.name].has_fixed_shapes
+    return choose_precision(wanted, model, engine=engine.name, hints=engine.hints, is_compared_when_built=built)
+
+
+def _open_with(name: str, given: Mapping[str, Any], request: EngineRequest) -> Engine:
+    return open_engine(name, replace(request, **given))
 
 
 def open_engine(name: str, request: EngineRequest) -> Engine:

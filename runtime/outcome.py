@@ -134,6 +134,7 @@ def _provenance(run: Run, command: str, class_pixels: Mapping[str, int]) -> dict
             "averaging": model.record.averaging,
         },
         "engine": run.engine.description,
+        "precision": run.precision,
         "tiles": len(tiles),
         "read_shapes": tiles.read_shapes(),
         "class_pixels": class_pixels,

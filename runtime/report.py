@@ -30,6 +30,7 @@ class PlanReport:
     image_yx: tuple[int, int]
     planes: int
     engine: str
+    precision: str
     tiles: int
     """Of all planes."""
     read_shapes: tuple[tuple[int, int], ...]
@@ -57,6 +58,8 @@ class SegmentReport:
     tiles: int
     read_shapes: tuple[tuple[int, int], ...]
     engine: str
+    precision: str
+    """What the network was computed in."""
     seconds: Mapping[str, float]
     """`total` = `start` (image, plan, engine) + `statistics` + `tiles` + `finish` (pyramid, file, check, picture);
     the work of each stage during `tiles`: `read`, `network`, `write`; and `network_waited`, when it had no tile."""

@@ -53,6 +53,11 @@ class Run:
     memory: MemoryPlan
 
     @property
+    def precision(self) -> str:
+        """What the network is computed in: tiles of two precisions must never be in one result."""
+        return self.engine.precision(self.model)
+
+    @property
     def total_px(self) -> int:
         """Pixels of all planes."""
         info = self.source.info

@@ -37,16 +37,18 @@ def segment(
     model: str | Path | Model,
     *,
     engine: str | EngineChoice = "auto",
+    precision: str = "auto",
     resources: Resources | None = None,
 ) -> NDArray[np.uint8]:
     """Label an image in memory: uint8 or uint16 `[H, W]`, `[C, H, W]` or `[P, C, H, W]` to uint8 `[(P,) H, W]`.
 
     The result is the network's on the whole mirrored image, whatever the tiles. `model` is an exported model or its
-    path. The labels are in memory beside what `resources` allow. Raises `DataError` if the image is not what the model
-    takes, and `ResourceError` if the memory does not suffice.
+    path. `precision` goes with an `engine` that is named: `auto` is the fastest that the export accepted, and `fp32`
+    gives PyTorch's labels but for ties. The labels are in memory beside what `resources` allow. Raises `DataError` if
+    the image is not what the model takes, and `ResourceError` if the memory does not suffice.
     """
     model = read_model(model) if isinstance(model, str | Path) else model
-    choice = choose_engine(engine) if isinstance(engine, str) else engine
+    choice = choose_engine(engine, model, precision=precision) if isinstance(engine, str) else engine
     source = ArraySource(image)
     run = prepare(source, model, choice, resources or Resources.of_this_machine())
     labels = np.empty((source.info.planes, source.info.height, source.info.width), np.uint8)
@@ -115,6 +117,7 @@ def plan_file(
         image_yx=tiles.image_yx,
         planes=info.planes,
         engine=engine.description,
+        precision=run.precision,
         tiles=len(tiles) * info.planes,
         read_shapes=tiles.read_shapes(),
         multiply_adds=model.record.averaging * tiles.multiply_adds(network) * info.planes,
@@ -175,6 +178,7 @@ def segment_run(
         tiles=len(tiles) * info.planes,
         read_shapes=tiles.read_shapes(),
         engine=run.engine.description,
+        precision=run.precision,
         seconds=seconds,
         engine_share=seconds["network"] / working,
         mpx_per_second=run.total_px / 1e6 / working,

@@ -148,4 +148,4 @@ def _predictions(
     def on_image(done: int) -> None:
         on_progress("segmenting", done, len(images))
 
-    return exported_predictions(model, images, choose_engine("auto"), on_image)
+    return exported_predictions(model, images, choose_engine("auto", model), on_image)

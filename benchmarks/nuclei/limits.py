@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from benchmarks.nuclei.score import Images, label_all, read_part, score_image, summed_up
 from benchmarks.record import write_record
-from unetctl.cli.models import RunnableModel, model_path, open_model
+from unetctl.cli.models import RunnableModel, Wish, model_path, open_model
 from unetctl.runtime import segment
 from unetctl.trainer.object_measures import overlaps
 from unetctl.trainer.objects import objects_of
@@ -94,7 +94,7 @@ def main() -> None:
     images = read_part(arguments.project, "test")
     if not images:
         parser.error(f"{arguments.project} holds no test images")
-    runnable = open_model(model_path(arguments.model), "auto")
+    runnable = open_model(model_path(arguments.model), Wish(precision="fp32"))
     limits = measure(runnable, images)
     print("diameter         nuclei    found")
     for group, one in limits["by_diameter"].items():

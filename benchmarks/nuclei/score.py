@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from benchmarks.nuclei.pictures import draw_cases
 from benchmarks.record import mean_and_spread, write_record
-from unetctl.cli.models import RunnableModel, model_path, open_model
+from unetctl.cli.models import RunnableModel, Wish, model_path, open_model
 from unetctl.runtime import segment
 from unetctl.trainer.measures import Counts, confusion_matrix, dice
 from unetctl.trainer.object_measures import Matches, match_objects, overlaps, reference_jaccards, seg
@@ -174,7 +174,7 @@ def main() -> None:
     results: dict[str, dict[str, Any]] = {}
     seeds: list[int] = []
     for path in map(model_path, models):
-        runnable = open_model(path, "auto")
+        runnable = open_model(path, Wish(precision="fp32"))
         spec = runnable.model.spec
         labels = label_all(runnable, images)
         scores = [score_image(name, truth, labels[name]) for name, (_, truth) in images.items()]

@@ -52,7 +52,7 @@ def test_outside_a_project_the_model_goes_beside_the_checkpoint(unetctl: Type, t
     said = unetctl("export", "--model", path, "--outputs", "labels,probabilities", "--json")
     assert (said.code, said.err) == (0, "")
     found = json.loads(said.out)
-    assert set(found) == {"path", "checkpoint", "record", "rows"}
+    assert set(found) == {"path", "checkpoint", "record", "rows", "verdicts"}
     assert found["path"] == str(tmp_path / "tiny.onnx")
     assert found["record"]["outputs"] == ["labels", "probabilities"]
     assert all(row["passed"] for row in found["rows"])

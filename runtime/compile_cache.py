@@ -1,0 +1,98 @@
+"""What a library made of a model, kept for the next run: one file for each model, library, processor and setting.
+
+    ~/.cache/unetctl/compiled/<SHA-256 of the key>.blob      SHA-256 of what follows, then the library's own bytes
+
+The library's own cache is not used, because it knows a model by its path, size and time, so that another model of the
+same second and size would be taken for it, and because it writes into the file that another process may be reading.
+Here the key holds the model's own hash, a file appears whole or not at all, and one with a wrong bit is no hit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetctl.runtime.errors import UnetctlError
+from unetctl.runtime.system import write_atomically
+from unetctl.runtime.user_cache import user_cache
+
+LIMIT_BYTES = 1 << 30
+"""Beyond it the entries that were not used for the longest time go: about eight of the paper's network."""
+
+ABANDONED_S = 3600
+"""After so long nobody is writing any more."""
+
+_HASH_BYTES = hashlib.sha256().digest_size
+
+
+class CompileCache:
+    """The entries of this user."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder or user_cache("compiled")
+
+    def load(self, key: Mapping[str, Any]) -> NDArray[np.uint8] | None:
+        """Return the bytes that were kept under `key`, or None; what is damaged is removed."""
+        path = self._path(key)
+        try:
+            content = np.fromfile(path, dtype=np.uint8)
+        except OSError:
+            return None
+        stored, blob = content[:_HASH_BYTES].tobytes(), content[_HASH_BYTES:]
+        if hashlib.sha256(blob.tobytes()).digest() != stored:
+            self.remove(key)
+            return None
+        with suppress(OSError):
+            os.utime(path)  # it was used
+        return blob
+
+    def save(self, key: Mapping[str, Any], blob: bytes) -> None:
+        """Keep `blob`; a disk that takes no more is no reason for a run to fail."""
+        with suppress(OSError, UnetctlError):
+            write_atomically(self._path(key), hashlib.sha256(blob).digest() + blob)
+            self._make_room()
+
+    def remove(self, key: Mapping[str, Any]) -> None:
+        """Forget what was kept under `key`."""
+        with suppress(OSError):
+            self._path(key).unlink()
+
+    def _path(self, key: Mapping[str, Any]) -> Path:
+        text = json.dumps(key, sort_keys=True)
+        return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()}.blob"
+
+    def _make_room(self) -> None:
+        entries = []
+        for path in self._folder.glob(".*.part"):  # of a process that was killed while it wrote
+            with suppress(OSError):
+                if path.stat().st_mtime < time.time() - ABANDONED_S:
+                    path.unlink()
+        for path in self._folder.glob("*.blob"):
+            with suppress(FileNotFoundError):  # another process makes room too
+                found = path.stat()
+                entries.append((found.st_mtime, found.st_size, path))
+        kept = 0
+        for _, size, path in sorted(entries, reverse=True):
+            kept += size
+            if kept > LIMIT_BYTES:
+                with suppress(OSError):  # on Windows one that is being read
+                    path.unlink()
+
+
+def processor_identity() -> str:
+    """Return what tells processors apart for a compiler: the name, and on Linux every feature that it has."""
+    features = ""
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        features = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return f"{platform.machine()} {platform.processor()} {features}"
