@@ -11,6 +11,7 @@ import typer
 from unetctl.cli import output
 from unetctl.cli.described import averaging_text
 from unetctl.cli.engine_wish import Batch, ComputeCapability, EngineWish, Tile, Trt, TrtRtx, engine_wish
+from unetctl.cli.export_int8 import graph_precision, int8_facts, make_int8, parse_scheme, show_int8
 from unetctl.cli.export_trt import make_engines, onnx_to_build_from
 from unetctl.cli.extras import needs_extra
 from unetctl.cli.held_out import held_out_images
@@ -63,8 +64,11 @@ def export(
         typer.Option("--tta", help="Let the model average over the 8 rotations and mirror images of a tile: 8 passes."),
     ] = False,
     precision: Annotated[
-        str, typer.Option(metavar="NAME", help="What the network computes in: fp32, or fp16 for GPUs.")
+        str, typer.Option(metavar="NAME", help="What the network computes in: fp32, fp16 for GPUs, or int8.")
     ] = Precision.FP32.value,
+    for_engine: Annotated[
+        str, typer.Option("--for", metavar="NAME", help="With int8: cpu, or tensorrt, which needs another graph.")
+    ] = "",
     trt: Trt = False,
     trt_rtx: TrtRtx = False,
     tile: Tile = None,
@@ -81,7 +85,8 @@ def export(
     """
     wanted = parse_names(outputs, OUTPUTS, option="--outputs")
     wish = engine_wish(trt, trt_rtx, tile, batch, compute_capability)
-    computes_in = _precision(precision)
+    computes_in = graph_precision(precision)
+    is_for_tensorrt = parse_scheme(for_engine, computes_in)
     silent = quiet or as_json
     if wish and (onnx := onnx_to_build_from(model)):
         if output_path or tta or wanted != ("labels",) or computes_in is not Precision.FP32:
@@ -98,34 +103,44 @@ def export(
         from unetctl.trainer.checkpoint import read_spec
 
         spec = read_spec(choice.path)
-        target = output_path or _default_output(choice.path, spec, config, tta=tta, precision=computes_in)
+        file = model_file_name(spec.name, computes_in, averages=tta, for_tensorrt=is_for_tensorrt)
+        target = output_path or _default_folder(choice.path, config) / file
         _refuse_target(target, choice.path, spec, wish, overwrite=overwrite)
         if not silent:
             output.notice(f"checkpoint: {path_text(choice.path)}{f' ({choice.reason})' if choice.reason else ''}")
-        images, why_none = held_out_images(config, spec) if config else ([], "this is no project")
-        if why_none and not silent:
-            output.notice(f"notice: compared on golden tiles only: {why_none}")
-        with progress("exporting", quiet=silent) as update:
-            result = export_model(
-                choice.path,
-                target,
-                outputs=wanted,
-                averaging=tta,
-                precision=computes_in,
-                images=images,
-                on_step=lambda text: update(0, 0, title=text),
+        if computes_in is Precision.INT8:
+            int8 = make_int8(
+                choice.path, target, config, wanted, averages=tta, for_tensorrt=is_for_tensorrt, silent=silent
             )
-    facts = _facts(result, choice.path)
+            facts = int8_facts(int8, choice.path)
+            if not silent:
+                show_int8(int8)
+        else:
+            images, why_none = held_out_images(config, spec) if config else ([], "this is no project")
+            if why_none and not silent:
+                output.notice(f"notice: compared on golden tiles only: {why_none}")
+            with progress("exporting", quiet=silent) as update:
+                result = export_model(
+                    choice.path,
+                    target,
+                    outputs=wanted,
+                    averaging=tta,
+                    precision=computes_in,
+                    images=images,
+                    on_step=lambda text: update(0, 0, title=text),
+                )
+            facts = _facts(result, choice.path)
+            if not silent:
+                _show(result)
     if quiet and not as_json:
-        output.result(str(result.path))
-    elif not silent:
-        _show(result)
+        output.result(str(target))
     if wish:
-        make_engines(result.path, wish, facts=facts, overwrite=overwrite, quiet=quiet, as_json=as_json)
+        make_engines(target, wish, facts=facts, overwrite=overwrite, quiet=quiet, as_json=as_json)
     elif as_json:
         output.result_json(facts)
     elif not quiet:
-        output.next_command("unetctl", "segment", "your_image.tif")
+        named = ["--precision", computes_in] if computes_in is Precision.INT8 else []
+        output.next_command("unetctl", "segment", "your_image.tif", *named)
 
 
 def _checkpoint(model: Path | None, config: Config | None) -> Choice:
@@ -138,19 +153,9 @@ def _checkpoint(model: Path | None, config: Config | None) -> Choice:
     return newest_checkpoint(config)
 
 
-def _precision(text: str) -> Precision:
-    try:
-        return Precision(text)
-    except ValueError as error:
-        raise UsageError(f"there is no --precision {text}", hint=f"--precision {' or '.join(Precision)}") from error
-
-
-def _default_output(
-    checkpoint: Path, spec: ModelSpec, config: Config | None, *, tta: bool, precision: Precision
-) -> Path:
-    """Return the project's models/<name>.onnx, or outside a project a file beside the checkpoint."""
-    folder = config.folder / "models" if config else checkpoint.parent
-    return folder / model_file_name(spec.name, precision, averages=tta)
+def _default_folder(checkpoint: Path, config: Config | None) -> Path:
+    """Return the project's models/, or outside a project the folder of the checkpoint."""
+    return config.folder / "models" if config else checkpoint.parent
 
 
 def _refuse_target(

@@ -68,16 +68,7 @@ def export_model(
     default all that this machine can run and need not build for. Raises `CheckFailedError`, and then `output` is what
     it was before; `UnavailableError` without an engine; `DataError` without golden tiles.
     """
-    names = engines or tuple(
-        one.name for one in engine_status() if one.usable and not ENGINES[one.name].has_fixed_shapes
-    )
-    if not names:
-        statuses = engine_status()
-        raise UnavailableError(
-            "no engine of this machine can run the exported model, so it cannot be compared with PyTorch",
-            cause="; ".join(f"{one.name}: {one.why_not}" for one in statuses),
-            hint=statuses[-1].hint,  # of the engine that runs everywhere
-        )
+    names = usable_names(engines)
     on_step("reading the checkpoint")
     subject = read_subject(checkpoint, averaging=averaging, precision=precision)
     on_step("tracing the network")
@@ -87,9 +78,9 @@ def export_model(
         temporary.write_bytes(model.SerializeToString())
         rows = _compare_all(subject, temporary, (*outputs, LOGITS), images, names, on_step)
         refuse_failures(rows, what=output)
-        record = _record(outputs, subject, rows)
-        _remove_logits(model)
-        _describe(model, subject, record)
+        record = export_record(outputs, subject, rows, precision=precision)
+        remove_logits(model)
+        describe(model, subject, record)
         temporary.write_bytes(model.SerializeToString())
         on_step("checking the file as it will be used")
         written = read_model(temporary)
@@ -98,9 +89,39 @@ def export_model(
         if precision is Precision.FP32:
             verdicts = hinted_verdicts(written, names, _judged(subject, images), on_step)
             record = with_verdicts(record, verdicts)
-            _describe(model, subject, record)
+            describe(model, subject, record)
             temporary.write_bytes(model.SerializeToString())
     return ExportResult(path=output, record=record, rows=rows, verdicts=verdicts)
+
+
+def usable_names(engines: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Return the engines to compare with: those named, or all that this machine can run and need not build for.
+
+    Raises `UnavailableError` where there is none.
+    """
+    statuses = engine_status()
+    names = engines or tuple(one.name for one in statuses if one.usable and not ENGINES[one.name].has_fixed_shapes)
+    if not names:
+        raise UnavailableError(
+            "no engine of this machine can run the exported model, so it cannot be compared with PyTorch",
+            cause="; ".join(f"{one.name}: {one.why_not}" for one in statuses),
+            hint=statuses[-1].hint,  # of the engine that runs everywhere
+        )
+    return names
+
+
+def refuse_other_logits(
+    subject: Subject,
+    path: Path,
+    outputs: tuple[str, ...],
+    output: Path,
+    names: tuple[str, ...],
+    on_step: Callable[[str], None],
+) -> tuple[ComparisonRow, ...]:
+    """Compare an fp32 graph that is to be quantised on its golden tiles. Raises `CheckFailedError`."""
+    rows = _compare_all(subject, path, outputs, (), names, on_step)
+    refuse_failures(rows, what=output)
+    return rows
 
 
 def _compare_all(
@@ -121,11 +142,14 @@ def _compare_all(
     return tuple(rows)
 
 
-def _record(outputs: tuple[str, ...], subject: Subject, rows: Sequence[ComparisonRow]) -> ExportRecord:
+def export_record(
+    outputs: tuple[str, ...], subject: Subject, rows: Sequence[ComparisonRow], *, precision: Precision
+) -> ExportRecord:
+    """Return the record of a model that computes in `precision`, with the comparison that let its graph out."""
     packages = ("unetctl", "torch", "onnx", "onnxscript")
     return ExportRecord(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        precision=str(subject.precision),
+        precision=str(precision),
         outputs=outputs,
         averaging=subject.averaging,
         comparison={
@@ -148,12 +172,13 @@ def _judged(subject: Subject, images: Sequence[NDArray[Any]]) -> JudgedTiles:
     )
 
 
-def _remove_logits(model: onnx.ModelProto) -> None:
+def remove_logits(model: onnx.ModelProto) -> None:
+    """Take the logits, which only the comparison needs, from the outputs."""
     graph = model.graph
     graph.output.remove(next(one for one in graph.output if one.name == LOGITS))
 
 
-def _describe(model: onnx.ModelProto, subject: Subject, record: ExportRecord) -> None:
+def describe(model: onnx.ModelProto, subject: Subject, record: ExportRecord) -> None:
     """Let the file say what it is."""
     import onnx
 
