@@ -34,7 +34,10 @@ def check(
     from unetctl.runtime.check import check_model
 
     path = model_path(model)
-    read, engines, absent = runnable_everywhere(path, trust_engine=trust_engine)
+    read, found, missing = runnable_everywhere(path, trust_engine=trust_engine)
+    refused = _refused(read, found) if read.record.precision == "int8" else {}
+    engines = {name: one for name, one in found.items() if name not in refused}
+    absent = {**missing, **refused}
     if not engines:
         reasons = "; ".join(f"{name}: {why}" for name, why in absent.items())
         raise UnavailableError("no engine can run here", cause=reasons, hint="unetctl doctor")
@@ -67,6 +70,19 @@ def check(
             f"{path_text(as_typed(path))} does not give PyTorch's labels on {', '.join(failed)}",
             hint="use another engine: unetctl segment --engine; and report it with the output of unetctl doctor",
         )
+
+
+def _refused(model: Model, engines: Iterable[str]) -> dict[str, str]:
+    """Return the engines on which the export did not accept an int8 model, so that nothing runs it there, and why."""
+    from unetctl.runtime.engines import choose_engine
+
+    refused = {}
+    for name in engines:
+        try:
+            choose_engine(name, model)
+        except RefusedError as error:
+            refused[name] = f"{error.what}: {error.cause}"
+    return refused
 
 
 def _hinted(model: Model, engines: Iterable[str]) -> list[CheckRow]:

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from unetctl.cli.wording import counted, percent_text, safe_text, seconds_text, size_text, time_text
+from unetctl.runtime.precision import QUANTISED_KEY
 from unetctl.runtime.spec import Scope
 from unetctl.runtime.tensorrt_library import TENSORRT
+from unetctl.runtime.verdict import verdicts_of
 
 if TYPE_CHECKING:
     from unetctl.runtime.engine_record import EngineRecord
@@ -46,7 +48,18 @@ def record_rows(record: ExportRecord) -> Rows:
         ("averages", averaging_text(record.averaging)),
         ("made with", _versions(record.versions)),
         ("compared", _compared(record.comparison)),
+        *_verdict_rows(record),
     ]
+
+
+def _verdict_rows(record: ExportRecord) -> Rows:
+    rows = [
+        (str(one.precision), safe_text(f"{'' if one.accepted else 'NOT '}accepted on {one.engine}: {one.text()}"))
+        for one in verdicts_of(record, source="the model")
+    ]
+    kept = _mapping(record.comparison.get(QUANTISED_KEY)).get("kept_in_fp32")
+    names = [str(_mapping(one).get("layer")) for one in kept] if isinstance(kept, list) else []
+    return [*rows, ("in fp32", safe_text(", ".join([*names, "the last layer"])))] if names else rows
 
 
 def engine_rows(record: EngineRecord) -> Rows:

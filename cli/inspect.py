@@ -96,6 +96,7 @@ def _checkpoint(file: Path) -> Found:
 
 def _model(file: Path) -> Found:
     from unetctl.runtime.model import read_model
+    from unetctl.runtime.precision_choice import is_for_tensorrt
 
     model = read_model(file)
     name = builtin_name(file)
@@ -104,6 +105,8 @@ def _model(file: Path) -> Found:
     command += ["--model", f"runs/{run}/model.safetensors"] if run else []
     command += ["--outputs", ",".join(model.record.outputs)] if model.record.outputs != ("labels",) else []
     command += ["--tta"] if model.record.averaging > 1 else []
+    command += ["--precision", model.record.precision] if model.record.precision != "fp32" else []
+    command += ["--for", "tensorrt"] if is_for_tensorrt(model.record) else []
     return Found(
         kind="model",
         title="a built-in model" if name else "a model",

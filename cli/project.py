@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unetctl.cli import output
-from unetctl.cli.models import model_path
+from unetctl.cli.engine_models import TENSORRT_ENGINE
+from unetctl.cli.models import Wish, model_path
 from unetctl.cli.wording import safe_text, time_text
+from unetctl.runtime.builtin import builtin_name
 from unetctl.runtime.errors import MissingInputError, UnetctlError
 from unetctl.trainer.config import CONFIG_NAME
 
@@ -80,12 +82,29 @@ def newest_checkpoint(config: Config) -> Choice:
     )
 
 
-def newest_model(config: Config, precision: str = "auto") -> Choice:
+def model_to_use(text: str | None, config_file: Path | None, wish: Wish) -> tuple[Path, str]:
+    """Return the model that `--model` names, or the project's for what is wished, and why that one."""
+    if text is not None:
+        path = model_path(text)
+        return path, "built in" if builtin_name(path) else ""
+    if config_file is None and find_project() is None:
+        raise MissingInputError(
+            "there is no model: this is no project",
+            hint="--model nuclei for nuclei in fluorescence, --model file.onnx, or go into a project folder",
+        )
+    is_tensorrt = wish.engine == TENSORRT_ENGINE
+    choice = newest_model(load_project(config_file), wish.precision, for_tensorrt=is_tensorrt)
+    return choice.path, choice.reason
+
+
+def newest_model(config: Config, precision: str = "auto", *, for_tensorrt: bool = False) -> Choice:
     """Return the model to segment with. Raises `MissingInputError` where nothing was exported.
 
-    `precision` is that of the run: fp16, which is for GPUs, and int8 are taken only where they are asked for by name.
+    `precision` is that of the run: fp16, which is for GPUs, and int8 are taken only where they are asked for by name;
+    of the two int8 graphs the one for the engine.
     """
     from unetctl.runtime.model import read_model_spec
+    from unetctl.runtime.precision_choice import is_for_tensorrt
 
     graph = precision if precision in ("fp16", "int8") else "fp32"
 
@@ -96,7 +115,8 @@ def newest_model(config: Config, precision: str = "auto") -> Choice:
 
     def created(path: Path) -> str | None:
         record = read_model_spec(path)[1]
-        return record.created if record.precision == graph else None
+        is_meant = record.precision == graph and (graph != "int8" or is_for_tensorrt(record) == for_tensorrt)
+        return record.created if is_meant else None
 
     return _newest(
         found,

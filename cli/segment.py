@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unetctl.cli import output, segment_report
-from unetctl.cli.engine_models import CompileCacheSwitch, DeviceName, EngineName, PrecisionName, TrustEngine
+from unetctl.cli.engine_models import (
+    CompileCacheSwitch,
+    DeviceName,
+    EngineName,
+    PrecisionName,
+    TrustEngine,
+)
 from unetctl.cli.exit_codes import exit_code
-from unetctl.cli.models import RunnableModel, Wish, model_path, open_model
+from unetctl.cli.models import RunnableModel, Wish, open_model
 from unetctl.cli.progress import progress
-from unetctl.cli.project import find_project, load_project, newest_model
+from unetctl.cli.project import model_to_use
 from unetctl.cli.quantity import check_count, parse_bytes, parse_channels
 from unetctl.cli.results import (
     View,
@@ -25,8 +31,7 @@ from unetctl.cli.results import (
     result_path,
 )
 from unetctl.cli.wording import counted, path_text
-from unetctl.runtime.builtin import builtin_name
-from unetctl.runtime.errors import MissingInputError, UnetctlError, UsageError
+from unetctl.runtime.errors import UnetctlError, UsageError
 
 if TYPE_CHECKING:
     from unetctl.runtime.report import SegmentProgress, SegmentReport
@@ -121,7 +126,7 @@ def segment(
     budget = parse_bytes(max_memory, option="--max-memory") if max_memory else None
     resources = Resources.of_this_machine(max_memory_bytes=budget, threads=threads)
     wish = Wish(engine=engine, precision=precision, device=device, caches=compile_cache, trust_engine=trust_engine)
-    path, why_model = _named_model(model) if model is not None else _project_model(config_file, wish)
+    path, why_model = model_to_use(model, config_file, wish)
     runnable = open_model(path, wish)
     if not (quiet or as_json):
         segment_report.show_choices(runnable, f" ({why_model})" if why_model else "")
@@ -129,21 +134,6 @@ def segment(
         _plan_all(paths, runnable, resources, settings)
     else:
         _segment_all(paths, output_path, runnable, resources, settings)
-
-
-def _named_model(text: str) -> tuple[Path, str]:
-    path = model_path(text)
-    return path, "built in" if builtin_name(path) else ""
-
-
-def _project_model(config_file: Path | None, wish: Wish) -> tuple[Path, str]:
-    if config_file is None and find_project() is None:
-        raise MissingInputError(
-            "there is no model: this is no project",
-            hint="--model nuclei for nuclei in fluorescence, --model file.onnx, or go into a project folder",
-        )
-    choice = newest_model(load_project(config_file), wish.precision)
-    return choice.path, choice.reason
 
 
 def _segment_all(

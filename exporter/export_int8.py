@@ -24,7 +24,7 @@ from unetctl.runtime.check import check_model
 from unetctl.runtime.engines import open_engine
 from unetctl.runtime.errors import CheckFailedError
 from unetctl.runtime.model import read_model
-from unetctl.runtime.precision import Precision
+from unetctl.runtime.precision import QUANTISED_KEY, Precision
 from unetctl.runtime.spec import ExportRecord
 from unetctl.runtime.system import atomic_path
 from unetctl.runtime.verdict import Verdict, with_verdicts
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     import onnx
 
     from unetctl.trainer.config import Config
-
-QUANTISED_KEY = "quantised"
-"""In `ExportRecord.comparison`: for whom, on what it was calibrated, and which layers stayed in fp32."""
 
 MOST_KEPT = 0.5
 """With a greater part of the layers in fp32 a model in 8 bits is not worth its name."""

@@ -37,6 +37,9 @@ FAR_MARGIN = 1.0
 MAX_FAR_FLIPS = 0.0005
 """Part of all labels that bf16 and int8 may flip although the network was sure."""
 
+QUANTISED_KEY = "quantised"
+"""In the `comparison` of an int8 model's `ExportRecord`: for whom, how calibrated, and which layers stayed in fp32."""
+
 MAX_DICE_FALL = 0.002
 """By how much the Dice of any class may fall in bf16 and int8."""
 

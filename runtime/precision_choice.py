@@ -9,12 +9,13 @@ What was not compared, or not accepted, is refused with what to do; nothing else
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from unetctl.runtime.errors import DataError, RefusedError, UnavailableError, UsageError
 from unetctl.runtime.model import Model
-from unetctl.runtime.precision import GRAPHS, Precision
+from unetctl.runtime.precision import GRAPHS, QUANTISED_KEY, Precision
+from unetctl.runtime.spec import ExportRecord
 from unetctl.runtime.verdict import Verdict, verdicts_of
 
 AUTO = "auto"
@@ -28,6 +29,12 @@ class PrecisionChoice:
     hint: Precision | None
     """What the engine must be told; None if the graph says it."""
     reason: str
+
+
+def is_for_tensorrt(record: ExportRecord) -> bool:
+    """Tell whether an int8 graph is the one for TensorRT."""
+    facts = record.comparison.get(QUANTISED_KEY)
+    return isinstance(facts, Mapping) and facts.get("for") == "tensorrt"
 
 
 def parse_precision(text: str) -> Precision:
