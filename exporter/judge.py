@@ -42,8 +42,8 @@ class JudgedTiles:
 
     @property
     def truth(self) -> str:
-        """`labels` if people labelled every tile, else `fp32`: the scores are then against the network's own labels."""
-        return "labels" if all(one.truth is not None for one in self.tiles) else "fp32"
+        """What is scored against: `labels` of people, on the tiles that have them, or `fp32`, the network's own."""
+        return "labels" if any(one.truth is not None for one in self.tiles) else "fp32"
 
 
 def judge(model: Model, engine: str, precision: Precision, tiles: JudgedTiles) -> Verdict:
@@ -70,7 +70,9 @@ def verdict_of(
     for found, one in zip(labels, tiles.tiles, strict=True):
         agreements.append(compare_labels(found, one.tile.logits, FAR_MARGIN))
         fp32 = one.tile.logits.argmax(axis=0).astype(np.uint8)
-        truth = fp32 if one.truth is None or tiles.truth == "fp32" else one.truth
+        truth = fp32 if tiles.truth == "fp32" else one.truth
+        if truth is None:  # a golden tile: its flips count, and it has no score
+            continue
         is_class = found < len(classes)  # what is no number counts as invalid, and is in no score
         before += confusion_matrix(truth[is_class], fp32[is_class], len(classes))
         after += confusion_matrix(truth[is_class], found[is_class], len(classes))
