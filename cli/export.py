@@ -140,6 +140,7 @@ def export(
         output.result_json(facts)
     elif not quiet:
         named = ["--precision", computes_in] if computes_in is Precision.INT8 else []
+        named += ["--engine", "tensorrt"] if is_for_tensorrt else []
         output.next_command("unetctl", "segment", "your_image.tif", *named)
 
 

@@ -28,6 +28,7 @@ PERCENTILE = 99.999
 """Of the values of a tensor that its 8 bits span; what lies beyond is clipped."""
 
 LAST_LAYER = "network.classify.weight"
+"""How the name of its weights ends: a model that averages has one `network.` more."""
 
 _LAYERS = ("Conv", "ConvTranspose")
 _PASSING = ("Concat", "MaxPool", "Relu", "Slice")
@@ -50,7 +51,7 @@ def layer_names(model: onnx.ModelProto) -> tuple[str, ...]:
     A model that averages uses each several times.
     """
     found = (node.input[1] for node in model.graph.node if node.op_type in _LAYERS)
-    return tuple(dict.fromkeys(name for name in found if name != LAST_LAYER))
+    return tuple(dict.fromkeys(name for name in found if not name.endswith(LAST_LAYER)))
 
 
 def calibrate(model: onnx.ModelProto, inputs: Iterable[Mapping[str, NDArray[Any]]]) -> Ranges:
@@ -127,11 +128,10 @@ def _nodes(model: onnx.ModelProto, types: Collection[str], kept: Collection[str]
     for node in reversed(nodes):
         if any(name in before for name in node.output):
             before.update(node.input)
-    unquantised = {*kept, LAST_LAYER}
     chosen = []
     for node in nodes:
         if node.op_type in _LAYERS:
-            is_chosen = node.input[1] not in unquantised
+            is_chosen = node.input[1] not in kept and not node.input[1].endswith(LAST_LAYER)
         else:
             is_chosen = node.op_type in types and node.input[0] in after and node.output[0] in before
         chosen += [node.name] if is_chosen else []
