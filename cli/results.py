@@ -10,7 +10,8 @@ from unetctl.cli.wording import command_text, path_text
 from unetctl.runtime.errors import UnetctlError, UsageError
 
 RESULT_SUFFIX = ".labels.ome.tif"
-PREVIEW_SUFFIX = ".labels.preview.png"
+BESIDE_SUFFIXES = (".labels.preview.png", ".labels.trace.json")
+"""What lies beside a result."""
 _OME_SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.btf")
 
 
@@ -31,15 +32,16 @@ def result_path(image: Path) -> Path:
 
 
 def is_own_result(image: Path) -> bool:
-    """Tell whether a file is a label image that unetctl made, or the preview beside one.
+    """Tell whether a file is a label image that unetctl made, or the preview or trace beside one.
 
     A file that cannot be opened is none: what is wrong with it is said where it is segmented.
     """
     from unetctl.runtime.image import open_image
 
-    if image.name.endswith(PREVIEW_SUFFIX):
-        beside = image.with_name(image.name.removesuffix(PREVIEW_SUFFIX) + RESULT_SUFFIX)
-        return beside.is_file() and is_own_result(beside)
+    for suffix in BESIDE_SUFFIXES:
+        if image.name.endswith(suffix):
+            beside = image.with_name(image.name.removesuffix(suffix) + RESULT_SUFFIX)
+            return beside.is_file() and is_own_result(beside)
     try:
         source = open_image(image)
     except UnetctlError:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,7 @@ from unetctl.cli.progress import progress
 from unetctl.cli.project import find_project, load_project, newest_model
 from unetctl.cli.quantity import check_count, parse_bytes, parse_channels
 from unetctl.cli.results import View, command_again, is_own_result, refuse_own_result, result_path
+from unetctl.cli.segment_plan import plan_all
 from unetctl.cli.wording import counted, path_text
 from unetctl.runtime.builtin import builtin_name
 from unetctl.runtime.errors import MissingInputError, UnetctlError, UsageError
@@ -37,6 +38,7 @@ class Settings:
     view: View
     overwrite: bool
     preview: bool
+    profile: bool
     quiet: bool
     as_json: bool
 
@@ -78,6 +80,9 @@ def segment(
     level: Annotated[int, typer.Option(metavar="N", help="Pyramid level; 0 is the full size.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
     preview: Annotated[bool, typer.Option(help="Make a small picture of the result.")] = True,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Say where the time went, and write a trace for ui.perfetto.dev.")
+    ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and do nothing.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the paths of the results only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -105,6 +110,7 @@ def segment(
         ),
         overwrite=overwrite,
         preview=preview,
+        profile=profile,
         quiet=quiet,
         as_json=as_json,
     )
@@ -121,7 +127,7 @@ def segment(
             output.notice(f"averages: {averaging}")
         output.notice(f"engine: {runnable.choice.description}: {runnable.choice.reason}")
     if plan:
-        _plan_all(paths, runnable, resources, settings)
+        plan_all(paths, runnable, resources, settings.view, as_json=as_json)
     else:
         _segment_all(paths, output_path, runnable, resources, settings)
 
@@ -214,37 +220,10 @@ def _segment_one(
             resources=resources,
             overwrite=settings.overwrite,
             preview=settings.preview,
+            profiled=settings.profile,
             series=settings.view.series,
             level=settings.view.level,
             channels=settings.view.channels,
             command=command_again(image, target, runnable, settings.view),
             on_progress=on_progress,
         )
-
-
-def _plan_all(paths: Sequence[Path], runnable: RunnableModel, resources: Resources, settings: Settings) -> None:
-    """Show what each run would do. The time is that of the network, the slowest stage."""
-    from unetctl.runtime.expected import multiply_adds_per_second
-    from unetctl.runtime.segmentation import plan_file
-
-    values: list[dict[str, Any]] = []
-    speed = 0.0
-    for image in paths:
-        refuse_own_result(image)
-        report = plan_file(
-            image,
-            model=runnable.model,
-            engine=runnable.choice,
-            resources=resources,
-            series=settings.view.series,
-            level=settings.view.level,
-            channels=settings.view.channels,
-        )
-        speed = speed or multiply_adds_per_second(runnable.model, runnable.choice, resources.threads)
-        seconds = report.multiply_adds / speed
-        if settings.as_json:
-            values.append({**asdict(report), "expected_seconds": seconds})
-        else:
-            segment_report.show_plan(report, seconds)
-    if settings.as_json:
-        output.result_json(values[0] if len(paths) == 1 else values)

@@ -18,7 +18,7 @@ from unetctl.cli.wording import (
 )
 
 if TYPE_CHECKING:
-    from unetctl.runtime.report import PlanReport, SegmentReport
+    from unetctl.runtime.report import PlanReport, ProfileReport, SegmentReport
 
 
 def show(report: SegmentReport) -> None:
@@ -36,6 +36,8 @@ def show(report: SegmentReport) -> None:
             ("preview", path_text(report.preview) if report.preview else ""),
         ]
     )
+    if report.profile is not None:
+        _show_profile(report, report.profile)
     _show_notices(report)
 
 
@@ -98,6 +100,29 @@ def _stages_text(report: SegmentReport) -> str:
     names = ("read", "network", "write")
     worked = ", ".join(f"{name} {seconds_text(report.seconds[name])}" for name in names)
     return f"{worked}; the network waited {seconds_text(report.seconds['network_waited'])}"
+
+
+def _show_profile(report: SegmentReport, profile: ProfileReport) -> None:
+    """Print what each stage did and waited for, and how much of the time the network was at work."""
+    output.result()
+    headers = ("stage", "threads", "busy, s", "for input, s", "for output, s", "processor, s", "MB in", "MB out")
+    rows = [
+        [
+            one.stage,
+            str(one.threads),
+            *(f"{seconds:.2f}" for seconds in (one.busy, one.waited_for_input, one.waited_for_output, one.processor)),
+            *(f"{count / 1e6:.1f}" for count in (one.bytes_in, one.bytes_out)),
+        ]
+        for one in profile.stages
+    ]
+    output.table(headers, rows)
+    output.result()
+    output.pairs(
+        [
+            ("network", f"at work {percent_text(report.engine_share)} of the time, start-up apart"),
+            ("trace", f"{path_text(profile.trace)}: open it at ui.perfetto.dev, it stays on this machine"),
+        ]
+    )
 
 
 def _classes_text(report: SegmentReport) -> str:

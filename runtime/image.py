@@ -16,13 +16,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unetctl.runtime.errors import DataError, UsageError
 from unetctl.runtime.plan import Window
+
+if TYPE_CHECKING:
+    from unetctl.runtime.random_access import OnDisk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,17 +77,23 @@ class ImageSource(Protocol):
 
 
 def open_image(
-    path: str | Path, *, series: int | None = None, level: int = 0, channels: tuple[int, ...] | None = None
+    path: str | Path,
+    *,
+    series: int | None = None,
+    level: int = 0,
+    channels: tuple[int, ...] | None = None,
+    on_disk: OnDisk | None = None,
 ) -> ImageSource:
     """Open an image by what it contains, whatever its name says; only its header is read.
 
     `series` chooses one of several images in a TIFF (default: the only one that is no thumbnail, label or macro
-    picture), `level` a pyramid level (0 is the full size), `channels` which channels to deliver, in order.
+    picture), `level` a pyramid level (0 is the full size), `channels` which channels to deliver, in order. `on_disk` is
+    told of every read of the file.
     Raises `MissingInputError`, `DataError`, `RefusedError`, and `UsageError` for a series, level or channel it has not.
     """
     from unetctl.runtime.random_access import RandomAccessFile
 
-    file = RandomAccessFile(Path(path))
+    file = RandomAccessFile(Path(path), on_disk=on_disk)
     try:
         if file.starts_with(b"II", b"MM"):
             from unetctl.runtime.source_tiff import open_tiff

@@ -24,7 +24,7 @@ from unetctl.runtime.store import ChunkStore
 from unetctl.runtime.system import publish
 
 SUFFIXES = (".tif", ".tiff")
-PREVIEW_SUFFIX = ".preview.png"
+PREVIEW_SUFFIX, TRACE_SUFFIX = ".preview.png", ".trace.json"
 
 
 class StoreSink:
@@ -50,7 +50,16 @@ class StoreSink:
 
 def preview_path(output: Path) -> Path:
     """Return where the preview of `output` goes: beside it, under a name that is only unetctl's."""
-    return output.with_name(output.name[: -len(output.suffix)].removesuffix(".ome") + PREVIEW_SUFFIX)
+    return _beside(output, PREVIEW_SUFFIX)
+
+
+def trace_path(output: Path) -> Path:
+    """Return where the trace of the run that made `output` goes, likewise."""
+    return _beside(output, TRACE_SUFFIX)
+
+
+def _beside(output: Path, suffix: str) -> Path:
+    return output.with_name(output.name[: -len(output.suffix)].removesuffix(".ome") + suffix)
 
 
 def check_output(output: Path, image: Path, *, overwrite: bool) -> None:

@@ -23,6 +23,8 @@ SIDE_PX = 1024
 OPACITY = 0.45
 SAMPLES = 2
 GAP_PX = 8
+PNG_LEVEL = 1
+"""Level 6, the default, takes six times as long for a file that is 7 % smaller, and nothing runs beside it."""
 
 
 class Preview:
@@ -70,7 +72,7 @@ class Preview:
             plain *= 1 - opacity
             plain += 255 * OPACITY * self._overlay[channel]
             picture[:, width + GAP_PX :, channel] = plain + 0.5
-        return bytes(imagecodecs.png_encode(picture))
+        return bytes(imagecodecs.png_encode(picture, level=PNG_LEVEL))
 
     def _bands(self, tile: Tile) -> Iterator[tuple[int, tuple[slice, slice]]]:
         """Yield the bands of one chunk's height of a tile, and their places in the preview; they bound the memory."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Self
@@ -15,6 +16,7 @@ from unetctl.runtime.image import ImageSource
 from unetctl.runtime.memory import BATCH, SLOTS, MemoryPlan, default_budget_bytes, plan_within
 from unetctl.runtime.model import Model
 from unetctl.runtime.pipeline import StageTimes
+from unetctl.runtime.profile import Profile
 from unetctl.runtime.report import OnProgress, SegmentProgress
 from unetctl.runtime.spec import Scope
 from unetctl.runtime.statistics import Statistics, plane_statistics
@@ -84,9 +86,15 @@ def prepare(source: ImageSource, model: Model, engine: EngineChoice, resources: 
 
 
 def label(
-    run: Run, sink: LabelSink, *, watchers: Sequence[TileWatcher] = (), on_progress: OnProgress = lambda _: None
+    run: Run,
+    sink: LabelSink,
+    *,
+    watchers: Sequence[TileWatcher] = (),
+    on_progress: OnProgress = lambda _: None,
+    profile: Profile | None = None,
 ) -> Timings:
     """Open the engine, measure what the normalisation needs, and stream every tile into `sink`."""
+    phase = profile.phase if profile is not None else nullcontext
     spec = run.model.spec
     request = EngineRequest(
         model=run.model,
@@ -95,23 +103,28 @@ def label(
         slots=SLOTS,
         threads=run.resources.threads,
     )
-    with run.engine.open(request) as engine:
+    with ExitStack() as held:
+        with phase("open the engine"):
+            engine = held.enter_context(run.engine.open(request))
         opened = time.perf_counter()
-        statistics = _measure(run, on_progress) if spec.normalisation.scope is Scope.IMAGE else None
+        with phase("statistics"):
+            statistics = _measure(run, on_progress) if spec.normalisation.scope is Scope.IMAGE else None
         measured = time.perf_counter()
-        stages = stream_labels(
-            run.source,
-            run.memory.tiles,
-            engine,
-            sink,
-            classes=len(spec.classes),
-            batch=BATCH,
-            statistics=statistics,
-            watchers=watchers,
-            on_pixels=_counter("tiles", run.total_px, on_progress),
-            readers=run.resources.readers,
-            writers=run.resources.writers,
-        )
+        with phase("tiles"):
+            stages = stream_labels(
+                run.source,
+                run.memory.tiles,
+                engine,
+                sink,
+                classes=len(spec.classes),
+                batch=BATCH,
+                statistics=statistics,
+                watchers=watchers,
+                on_pixels=_counter("tiles", run.total_px, on_progress),
+                readers=run.resources.readers,
+                writers=run.resources.writers,
+                observer=profile,
+            )
     return Timings(statistics=measured - opened, stages=stages)
 
 

@@ -7,6 +7,7 @@ open the image -> plan within the memory budget -> open the engine -> stream the
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,15 @@ from unetctl.runtime.engines import EngineChoice, choose_engine
 from unetctl.runtime.fit import fit_notices
 from unetctl.runtime.image import ArraySource, open_image
 from unetctl.runtime.model import Model, read_model
-from unetctl.runtime.outcome import StoreSink, check_output, preview_path, publish_labels
+from unetctl.runtime.outcome import StoreSink, check_output, preview_path, publish_labels, trace_path
 from unetctl.runtime.plan import Tile
 from unetctl.runtime.preview import Preview
-from unetctl.runtime.report import OnProgress, PlanReport, SegmentProgress, SegmentReport
+from unetctl.runtime.profile import Profile
+from unetctl.runtime.report import OnProgress, PlanReport, ProfileReport, SegmentProgress, SegmentReport
 from unetctl.runtime.run import Resources, Run, Timings, label, prepare
 from unetctl.runtime.run_folder import run_folder
 from unetctl.runtime.store import ChunkStore
-from unetctl.runtime.system import peak_memory_bytes, write_atomically
+from unetctl.runtime.system import peak_memory_bytes, publish, write_atomically
 
 EXPECTED_BYTES_PER_PIXEL = 0.07
 """Of a compressed label image with its pyramid: membranes take 0.06, sparse nuclei a tenth of that."""
@@ -63,6 +65,7 @@ def segment_file(
     resources: Resources,
     overwrite: bool = False,
     preview: bool = True,
+    profiled: bool = False,
     series: int | None = None,
     level: int = 0,
     channels: tuple[int, ...] | None = None,
@@ -72,11 +75,13 @@ def segment_file(
     """Segment the image at `path` into the OME-TIFF `output`, and report what was done.
 
     `channels` are counted from 0. Until the output is complete and verified nothing appears at its path. `on_progress`
-    is called from several threads.
+    is called from several threads. A run that is `profiled` leaves a trace beside its output.
     """
     begun = time.perf_counter()
     check_output(output, path, overwrite=overwrite)
-    source = open_image(path, series=series, level=level, channels=channels)
+    profile = Profile() if profiled else None
+    on_disk = profile.disk if profile is not None else None
+    source = open_image(path, series=series, level=level, channels=channels, on_disk=on_disk)
     try:
         run = prepare(source, model, engine, resources)
         return segment_run(
@@ -87,6 +92,7 @@ def segment_file(
             command=command,
             on_progress=on_progress,
             begun=begun,
+            profile=profile,
         )
     finally:
         source.close()
@@ -147,22 +153,32 @@ def segment_run(
     command: str = "",
     on_progress: OnProgress = lambda _: None,
     begun: float | None = None,
+    profile: Profile | None = None,
 ) -> SegmentReport:
     """Segment what was prepared, from any `ImageSource`, into `output`; `begun` is when the work for it started."""
     begun = time.perf_counter() if begun is None else begun
     info, spec, tiles = run.source.info, run.model.spec, run.memory.tiles
     picture = Preview(info, spec) if preview else None
     grid = ChunkGrid(planes=info.planes, image_yx=tiles.image_yx)
-    with run_folder(output) as folder, ChunkStore(folder, grid) as store:
+    on_disk = profile.disk if profile is not None else None
+    with run_folder(output) as folder, ChunkStore(folder, grid, on_disk=on_disk) as store:
         check_output(output, Path(info.path), overwrite=overwrite)  # now that no other run makes it
-        sink = StoreSink(store, len(spec.classes))
-        timings = label(run, sink, watchers=[picture] if picture else [], on_progress=on_progress)
-        labelled = time.perf_counter()
-        class_pixels = {one.name: int(count) for one, count in zip(spec.classes, sink.class_pixels, strict=True)}
-        on_progress(SegmentProgress(phase="publish", done_px=run.total_px, total_px=run.total_px, seconds=0.0))
-        publish_labels(store, folder, output, run=run, command=command, class_pixels=class_pixels, overwrite=overwrite)
-        if picture:
-            write_atomically(preview_path(output), picture.to_png())
+        trace = folder / "trace.json"
+        with profile.traced(trace) if profile is not None else nullcontext():
+            sink = StoreSink(store, len(spec.classes))
+            watchers = [picture] if picture else []
+            timings = label(run, sink, watchers=watchers, on_progress=on_progress, profile=profile)
+            labelled, encoded_bytes = time.perf_counter(), store.size_bytes
+            class_pixels = {one.name: int(count) for one, count in zip(spec.classes, sink.class_pixels, strict=True)}
+            on_progress(SegmentProgress(phase="publish", done_px=run.total_px, total_px=run.total_px, seconds=0.0))
+            with profile.phase("finish") if profile is not None else nullcontext():
+                publish_labels(
+                    store, folder, output, run=run, command=command, class_pixels=class_pixels, overwrite=overwrite
+                )
+                if picture:
+                    write_atomically(preview_path(output), picture.to_png())
+        if profile is not None:
+            publish(trace, trace_path(output))
     finished = time.perf_counter()
     seconds = _seconds(timings, total=finished - begun, finish=finished - labelled)
     working = seconds["total"] - seconds["start"]
@@ -181,8 +197,22 @@ def segment_run(
         peak_memory_bytes=peak_memory_bytes(),
         max_memory_bytes=run.resources.max_memory_bytes,
         class_pixels=class_pixels,
+        profile=_profile_report(profile, run, output, encoded_bytes) if profile is not None else None,
         notices=(*fit_notices(info, spec), *_memory_notice(run)),
     )
+
+
+def _profile_report(profile: Profile, run: Run, output: Path, encoded_bytes: int) -> ProfileReport:
+    """Put the bytes that went through the stages beside their times."""
+    info, tiles = run.source.info, run.memory.tiles
+    pixel_bytes = info.planes * tiles.read_px() * info.channels * np.dtype(info.dtype).itemsize
+    moved = {
+        "read": (profile.read_bytes, pixel_bytes),
+        "network": (pixel_bytes, run.total_px),
+        "write": (run.total_px, encoded_bytes),
+        "finish": (encoded_bytes, output.stat().st_size),
+    }
+    return ProfileReport(trace=trace_path(output), stages=profile.stages(moved))
 
 
 def _memory_notice(run: Run) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from unetctl.runtime.engine import Engine, Result, refuse_invalid
 from unetctl.runtime.geometry import CROP_PX
 from unetctl.runtime.image import ImageSource
 from unetctl.runtime.mirror import read_mirrored
-from unetctl.runtime.pipeline import Stages, StageTimes, run_pipeline
+from unetctl.runtime.pipeline import Observer, Stages, StageTimes, run_pipeline
 from unetctl.runtime.plan import Batch, Tile, TilePlan
 from unetctl.runtime.statistics import Statistics
 
@@ -59,12 +59,14 @@ def stream_labels(
     on_pixels: Callable[[int], None] = lambda _: None,
     readers: int = 1,
     writers: int = 1,
+    observer: Observer | None = None,
 ) -> StageTimes:
     """Label every pixel of every plane of `source`, and return where the time went.
 
     `engine` is entered and was opened for `batch` tiles of the plan's shapes. `statistics` are those of each plane,
-    exactly if the model normalises by the whole image. `on_pixels` is told how many pixels were finished. Raises what a
-    stage raises first, and `DataError` where the network gives no number.
+    exactly if the model normalises by the whole image. `on_pixels` is told how many pixels were finished, and
+    `observer` what each thread did. Raises what a stage raises first, and `DataError` where the network gives no
+    number.
     """
     path = source.info.path
 
@@ -98,4 +100,4 @@ def stream_labels(
                 yield PlaneBatch(plane=plane, batch=one)
 
     stages = Stages(fill=fill, submit=submit, collect=collect, drain=drain)
-    return run_pipeline(jobs(), stages, slots=engine.slots, readers=readers, writers=writers)
+    return run_pipeline(jobs(), stages, slots=engine.slots, readers=readers, writers=writers, observer=observer)

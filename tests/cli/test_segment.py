@@ -19,7 +19,7 @@ from unetctl.runtime.engines import choose_engine
 
 REPORT_KEYS = {
     *("model", "image", "output", "preview", "image_yx", "planes", "tiles", "read_shapes", "engine", "seconds"),
-    *("engine_share", "mpx_per_second", "peak_memory_bytes", "max_memory_bytes", "class_pixels", "notices"),
+    *("engine_share", "mpx_per_second", "peak_memory_bytes", "max_memory_bytes", "class_pixels", "profile", "notices"),
 }
 PLAN_KEYS = {
     *("image", "image_yx", "planes", "engine", "tiles", "read_shapes", "multiply_adds", "waste", "computed_over_kept"),
@@ -60,6 +60,19 @@ def test_the_report_is_json_for_scripts(unetctl: Type, model: Path) -> None:
     assert found["preview"] is None
     assert sum(found["class_pixels"].values()) == 40 * 56
     assert said.err == ""
+
+
+def test_a_profile_says_what_each_stage_waited_for(unetctl: Type, model: Path) -> None:
+    said = unetctl("segment", write_image("slide.tif"), "--model", model, "--profile")
+    assert said.code == 0, said.err
+    rows = [line.split()[0] for line in said.out.splitlines() if line]
+    assert rows[rows.index("stage") :][1:5] == ["read", "network", "write", "finish"]
+    for word in ("for input, s", "for output, s", "at work", "start-up apart", "slide.labels.trace.json"):
+        assert word in said.out
+    again = unetctl("segment", *sorted(map(str, Path().iterdir())), "--model", model, "--overwrite")
+    assert "left out: slide.labels.trace.json is a result of unetctl" in again.err
+    found = json.loads(unetctl("segment", "slide.tif", "--model", model, "--overwrite", "--profile", "--json").out)
+    assert [one["stage"] for one in found["profile"]["stages"]] == ["read", "network", "write", "finish"]
 
 
 def test_quiet_prints_the_result_and_nothing_else(unetctl: Type, model: Path) -> None:
