@@ -26,6 +26,7 @@ from unetctl.runtime.plan import Window
 
 if TYPE_CHECKING:
     from unetctl.runtime.random_access import OnDisk
+    from unetctl.runtime.reads import ReadGrid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,8 @@ class ImageInfo:
     """Pixels that must be decoded at once."""
     chunk_bytes: int
     """Decoded size of one chunk with all its samples; 0 where any window is read as it is, and nothing is decoded."""
+    decoder_bytes: int = 0
+    """What decoding a chunk takes beside its pixels: the chunk as the file holds it, and copies on the way."""
     made_by: str | None
     """The provenance (JSON) that unetctl wrote, if this image is one of its results."""
 
@@ -69,8 +72,8 @@ class ImageSource(Protocol):
     def read(self, plane: int, window: Window, out: NDArray[np.generic]) -> None:
         """Fill `out`, `[C, h, w]` of the image's dtype with any strides, with a window that lies inside the image."""
 
-    def limit_cache(self, cache_bytes: int) -> None:
-        """Keep at most so many bytes of decoded chunks for the next reads."""
+    def limit_cache(self, cache_bytes: int, reads: ReadGrid | None = None) -> None:
+        """Keep at most so many bytes of decoded chunks for the next reads, which are `reads` of every plane."""
 
     def close(self) -> None:
         """Give the file back."""
@@ -140,7 +143,7 @@ class ArraySource:
         check_read(self.info, plane, window, out)
         out[...] = self._planes[plane, :, window.y0 : window.y1, window.x0 : window.x1]
 
-    def limit_cache(self, cache_bytes: int) -> None:
+    def limit_cache(self, cache_bytes: int, reads: ReadGrid | None = None) -> None:
         """Nothing is decoded, so nothing is kept."""
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from unetctl.runtime.memory import BATCH, SLOTS, MemoryPlan, default_budget_byte
 from unetctl.runtime.model import Model
 from unetctl.runtime.pipeline import StageTimes
 from unetctl.runtime.profile import Profile
+from unetctl.runtime.reads import read_grid
 from unetctl.runtime.report import OnProgress, SegmentProgress
 from unetctl.runtime.spec import Scope
 from unetctl.runtime.statistics import Statistics, plane_statistics
@@ -111,6 +112,7 @@ def label(
             statistics = _measure(run, on_progress) if spec.normalisation.scope is Scope.IMAGE else None
         measured = time.perf_counter()
         with phase("tiles"):
+            run.source.limit_cache(run.memory.cache_bytes, read_grid(run.memory.tiles))
             stages = stream_labels(
                 run.source,
                 run.memory.tiles,

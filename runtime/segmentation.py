@@ -198,7 +198,7 @@ def segment_run(
         max_memory_bytes=run.resources.max_memory_bytes,
         class_pixels=class_pixels,
         profile=_profile_report(profile, run, output, encoded_bytes) if profile is not None else None,
-        notices=(*fit_notices(info, spec), *_memory_notice(run)),
+        notices=(*fit_notices(info, spec), *_memory_notices(run)),
     )
 
 
@@ -215,9 +215,17 @@ def _profile_report(profile: Profile, run: Run, output: Path, encoded_bytes: int
     return ProfileReport(trace=trace_path(output), stages=profile.stages(moved))
 
 
-def _memory_notice(run: Run) -> tuple[str, ...]:
-    peak, allowed = peak_memory_bytes(), run.resources.max_memory_bytes
-    return (f"{(peak - allowed) / 2**20:,.0f} MiB more memory than allowed were used",) if peak > allowed else ()
+def _memory_notices(run: Run) -> tuple[str, ...]:
+    peak, allowed, memory = peak_memory_bytes(), run.resources.max_memory_bytes, run.memory
+    notices = []
+    if peak > allowed:
+        notices.append(f"{(peak - allowed) / 2**20:,.0f} MiB more memory than allowed were used")
+    if memory.bytes_to_decode_once > memory.expected_bytes:
+        enough = f"--max-memory {-(-memory.bytes_to_decode_once // 2**20)}MiB"
+        notices.append(
+            f"parts of the image under the borders of tiles were decoded more than once; not so with {enough}"
+        )
+    return tuple(notices)
 
 
 def _seconds(timings: Timings, *, total: float, finish: float) -> dict[str, float]:
