@@ -59,7 +59,7 @@ def refuse_own_result(image: Path) -> None:
         )
 
 
-def command_again(image: Path, target: Path, runnable: RunnableModel, view: View) -> str:
+def command_again(image: Path, target: Path, runnable: RunnableModel, view: View, *, blank: int | None = None) -> str:
     """Return the command that makes a result again; it travels with the result, so it names no folder but this one."""
     words: list[str | Path] = [
         "unetctl",
@@ -75,6 +75,8 @@ def command_again(image: Path, target: Path, runnable: RunnableModel, view: View
         words += ["--series", str(view.series)]
     if view.level:
         words += ["--level", str(view.level)]
+    if blank is not None:
+        words += ["--skip-blank", "--blank-label", runnable.model.spec.classes[blank].name]
     if target != result_path(image):
         words += ["--output", _portable(target)]
     return command_text(*words)

@@ -39,6 +39,8 @@ class Settings:
     overwrite: bool
     preview: bool
     profile: bool
+    blank: int | None
+    """Class of what is left out."""
     quiet: bool
     as_json: bool
 
@@ -83,6 +85,17 @@ def segment(
     profile: Annotated[
         bool, typer.Option("--profile", help="Say where the time went, and write a trace for ui.perfetto.dev.")
     ] = False,
+    skip_blank: Annotated[
+        bool,
+        typer.Option(
+            "--skip-blank",
+            help="Leave out tiles whose pixels, margins included, are of one value or were never written: they get the "
+            "background's label, which the network might not have given. All other labels stay the same.",
+        ),
+    ] = False,
+    blank_label: Annotated[
+        str, typer.Option(metavar="NAME", help="Class for what --skip-blank leaves out; default: the background.")
+    ] = "",
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and do nothing.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the paths of the results only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -102,24 +115,29 @@ def segment(
             raise UsageError(f"{path_text(image)} is a folder", hint=hint)
     for option, value, lowest in (("--threads", threads, 1), ("--series", series, 0), ("--level", level, 0)):
         check_count(value, lowest, option=option)
-    settings = Settings(
-        view=View(
-            series=series,
-            level=level,
-            channels=parse_channels(channels, option="--channels") if channels else None,
-        ),
-        overwrite=overwrite,
-        preview=preview,
-        profile=profile,
-        quiet=quiet,
-        as_json=as_json,
+    if blank_label and not skip_blank:
+        raise UsageError("--blank-label says what --skip-blank leaves out, and that is not asked for")
+    view = View(
+        series=series,
+        level=level,
+        channels=parse_channels(channels, option="--channels") if channels else None,
     )
+    from unetctl.runtime.blank import blank_class
     from unetctl.runtime.run import Resources
 
     budget = parse_bytes(max_memory, option="--max-memory") if max_memory else None
     resources = Resources.of_this_machine(max_memory_bytes=budget, threads=threads)
     path, why_model = _named_model(model) if model is not None else _project_model(config_file)
     runnable = open_model(path, engine, trust_engine=trust_engine)
+    settings = Settings(
+        view=view,
+        overwrite=overwrite,
+        preview=preview,
+        profile=profile,
+        blank=blank_class(runnable.model.spec, blank_label) if skip_blank else None,
+        quiet=quiet,
+        as_json=as_json,
+    )
     if not (quiet or as_json):
         reason = f" ({why_model})" if why_model else ""
         output.notice(f"model: {path_text(as_typed(path))}{reason}")
@@ -127,7 +145,7 @@ def segment(
             output.notice(f"averages: {averaging}")
         output.notice(f"engine: {runnable.choice.description}: {runnable.choice.reason}")
     if plan:
-        plan_all(paths, runnable, resources, settings.view, as_json=as_json)
+        plan_all(paths, runnable, resources, view, sparse=skip_blank, as_json=as_json)
     else:
         _segment_all(paths, output_path, runnable, resources, settings)
 
@@ -221,9 +239,10 @@ def _segment_one(
             overwrite=settings.overwrite,
             preview=settings.preview,
             profiled=settings.profile,
+            blank=settings.blank,
             series=settings.view.series,
             level=settings.view.level,
             channels=settings.view.channels,
-            command=command_again(image, target, runnable, settings.view),
+            command=command_again(image, target, runnable, settings.view, blank=settings.blank),
             on_progress=on_progress,
         )

@@ -18,7 +18,7 @@ from unetctl.cli.wording import (
 )
 
 if TYPE_CHECKING:
-    from unetctl.runtime.report import PlanReport, ProfileReport, SegmentReport
+    from unetctl.runtime.report import BlankReport, PlanReport, ProfileReport, SegmentReport
 
 
 def show(report: SegmentReport) -> None:
@@ -33,6 +33,7 @@ def show(report: SegmentReport) -> None:
             ("time", _phases_text(report)),
             ("stages", _stages_text(report)),
             ("classes", _classes_text(report)),
+            ("skipped", _blank_text(report.blank) if report.blank else ""),
             ("preview", path_text(report.preview) if report.preview else ""),
         ]
     )
@@ -128,6 +129,11 @@ def _show_profile(report: SegmentReport, profile: ProfileReport) -> None:
 def _classes_text(report: SegmentReport) -> str:
     shares = ((name, count / _pixels(report)) for name, count in report.class_pixels.items())
     return ", ".join(f"{safe_text(name)} {percent_text(share)}" for name, share in shares)
+
+
+def _blank_text(blank: BlankReport) -> str:
+    where = f"{counted(blank.tiles, 'blank tile')}, {pixels_text(blank.pixels)}, {percent_text(blank.share)}"
+    return f"{where} of the image, labelled {safe_text(blank.label)}"
 
 
 def _show_notices(report: SegmentReport) -> None:

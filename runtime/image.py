@@ -86,12 +86,14 @@ def open_image(
     level: int = 0,
     channels: tuple[int, ...] | None = None,
     on_disk: OnDisk | None = None,
+    sparse: bool = False,
 ) -> ImageSource:
     """Open an image by what it contains, whatever its name says; only its header is read.
 
     `series` chooses one of several images in a TIFF (default: the only one that is no thumbnail, label or macro
     picture), `level` a pyramid level (0 is the full size), `channels` which channels to deliver, in order. `on_disk` is
-    told of every read of the file.
+    told of every read of the file. In a `sparse` TIFF, chunks that were never written are read as the file's value
+    for no data; else they are an error.
     Raises `MissingInputError`, `DataError`, `RefusedError`, and `UsageError` for a series, level or channel it has not.
     """
     from unetctl.runtime.random_access import RandomAccessFile
@@ -101,7 +103,7 @@ def open_image(
         if file.starts_with(b"II", b"MM"):
             from unetctl.runtime.source_tiff import open_tiff
 
-            return open_tiff(file, series=series, level=level, channels=channels)
+            return open_tiff(file, series=series, level=level, channels=channels, sparse=sparse)
         from unetctl.runtime.source_picture import open_picture
 
         if series or level:

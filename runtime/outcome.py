@@ -87,6 +87,7 @@ def publish_labels(
     run: Run,
     command: str,
     class_pixels: Mapping[str, int],
+    blank_px: int,
     overwrite: bool,
 ) -> None:
     """Build the pyramid, write the file in the run folder, verify it, and move it to its final path.
@@ -103,7 +104,7 @@ def publish_labels(
         plane_axes=info.plane_axes,
         spec=run.model.spec,
         pixel_size_um=info.pixel_size_um,
-        provenance=_provenance(run, command, class_pixels),
+        provenance=_provenance(run, command, class_pixels, blank_px),
     )
     verify_ome_tiff(finished, store)
     aside = output.with_name(f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{output.name}")
@@ -119,9 +120,10 @@ def publish_labels(
         ) from error
 
 
-def _provenance(run: Run, command: str, class_pixels: Mapping[str, int]) -> dict[str, Any]:
+def _provenance(run: Run, command: str, class_pixels: Mapping[str, int], blank_px: int) -> dict[str, Any]:
     """Return what the output says of how it was made: plain JSON values, and no folders of this machine."""
     info, model, tiles = run.source.info, run.model, run.memory.tiles
+    blank = {"label": model.spec.classes[run.blank].name, "pixels": blank_px} if run.blank is not None else None
     return {
         "format_version": 1,
         "unetctl": version("unetctl"),
@@ -146,6 +148,7 @@ def _provenance(run: Run, command: str, class_pixels: Mapping[str, int]) -> dict
         "tiles": len(tiles),
         "read_shapes": tiles.read_shapes(),
         "class_pixels": class_pixels,
+        "skipped_blank": blank,
     }
 
 

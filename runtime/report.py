@@ -46,6 +46,18 @@ class PlanReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BlankReport:
+    """What a run left out because nothing was there."""
+
+    label: str
+    """The class it got."""
+    tiles: int
+    pixels: int
+    share: float
+    """Of all pixels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StageProfile:
     """One stage, in seconds summed over its threads, and in bytes."""
 
@@ -92,6 +104,8 @@ class SegmentReport:
     peak_memory_bytes: int
     max_memory_bytes: int
     class_pixels: Mapping[str, int]
+    blank: BlankReport | None
+    """What was left out, if that was asked for."""
     profile: ProfileReport | None
     """If it was asked for."""
     notices: tuple[str, ...]

@@ -21,7 +21,7 @@ from unetctl.runtime.reads import read_grid
 from unetctl.runtime.report import OnProgress, SegmentProgress
 from unetctl.runtime.spec import Scope
 from unetctl.runtime.statistics import Statistics, plane_statistics
-from unetctl.runtime.stream import LabelSink, TileWatcher, stream_labels
+from unetctl.runtime.stream import LabelSink, OnBlank, TileWatcher, stream_labels
 from unetctl.runtime.system import current_memory_bytes, processors
 
 
@@ -54,6 +54,8 @@ class Run:
     engine: EngineChoice
     resources: Resources
     memory: MemoryPlan
+    blank: int | None = None
+    """The class of tiles with nothing in them, which are then not computed; it is part of what a run is."""
 
     @property
     def total_px(self) -> int:
@@ -70,7 +72,9 @@ class Timings:
     stages: StageTimes
 
 
-def prepare(source: ImageSource, model: Model, engine: EngineChoice, resources: Resources) -> Run:
+def prepare(
+    source: ImageSource, model: Model, engine: EngineChoice, resources: Resources, *, blank: int | None = None
+) -> Run:
     """Check that the image fits the model and plan the run. Raises `DataError` and `ResourceError`."""
     source = fitted(source, model.spec)
     memory = plan_within(
@@ -83,7 +87,7 @@ def prepare(source: ImageSource, model: Model, engine: EngineChoice, resources: 
         fixed_shapes=engine.fixed_shapes(model),
     )
     source.limit_cache(memory.cache_bytes)
-    return Run(source=source, model=model, engine=engine, resources=resources, memory=memory)
+    return Run(source=source, model=model, engine=engine, resources=resources, memory=memory, blank=blank)
 
 
 def label(
@@ -91,6 +95,7 @@ def label(
     sink: LabelSink,
     *,
     watchers: Sequence[TileWatcher] = (),
+    on_blank: OnBlank = lambda *_: None,
     on_progress: OnProgress = lambda _: None,
     profile: Profile | None = None,
 ) -> Timings:
@@ -122,6 +127,8 @@ def label(
                 batch=BATCH,
                 statistics=statistics,
                 watchers=watchers,
+                blank=run.blank,
+                on_blank=on_blank,
                 on_pixels=_counter("tiles", run.total_px, on_progress),
                 readers=run.resources.readers,
                 writers=run.resources.writers,

@@ -14,20 +14,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unetctl.runtime.blank import BlankTiles
 from unetctl.runtime.chunks import ChunkGrid
 from unetctl.runtime.cost import layers
 from unetctl.runtime.engines import EngineChoice, choose_engine
-from unetctl.runtime.fit import fit_notices
 from unetctl.runtime.image import ArraySource, open_image
 from unetctl.runtime.model import Model, read_model
 from unetctl.runtime.outcome import StoreSink, check_output, preview_path, publish_labels, trace_path
 from unetctl.runtime.plan import Tile
 from unetctl.runtime.preview import Preview
 from unetctl.runtime.profile import Profile
-from unetctl.runtime.report import OnProgress, PlanReport, ProfileReport, SegmentProgress, SegmentReport
-from unetctl.runtime.run import Resources, Run, Timings, label, prepare
+from unetctl.runtime.report import OnProgress, PlanReport, SegmentProgress, SegmentReport
+from unetctl.runtime.run import Resources, Run, label, prepare
 from unetctl.runtime.run_folder import run_folder
 from unetctl.runtime.store import ChunkStore
+from unetctl.runtime.summary import notices_of, profile_report, seconds_of
 from unetctl.runtime.system import peak_memory_bytes, publish, write_atomically
 
 EXPECTED_BYTES_PER_PIXEL = 0.07
@@ -66,6 +67,7 @@ def segment_file(
     overwrite: bool = False,
     preview: bool = True,
     profiled: bool = False,
+    blank: int | None = None,
     series: int | None = None,
     level: int = 0,
     channels: tuple[int, ...] | None = None,
@@ -75,15 +77,16 @@ def segment_file(
     """Segment the image at `path` into the OME-TIFF `output`, and report what was done.
 
     `channels` are counted from 0. Until the output is complete and verified nothing appears at its path. `on_progress`
-    is called from several threads. A run that is `profiled` leaves a trace beside its output.
+    is called from several threads. A run that is `profiled` leaves a trace beside its output. With `blank`, a
+    class, tiles with nothing in them are not computed and get that label (see `unetctl.runtime.blank`).
     """
     begun = time.perf_counter()
     check_output(output, path, overwrite=overwrite)
     profile = Profile() if profiled else None
     on_disk = profile.disk if profile is not None else None
-    source = open_image(path, series=series, level=level, channels=channels, on_disk=on_disk)
+    source = open_image(path, series=series, level=level, channels=channels, on_disk=on_disk, sparse=blank is not None)
     try:
-        run = prepare(source, model, engine, resources)
+        run = prepare(source, model, engine, resources, blank=blank)
         return segment_run(
             run,
             output,
@@ -107,9 +110,10 @@ def plan_file(
     series: int | None = None,
     level: int = 0,
     channels: tuple[int, ...] | None = None,
+    sparse: bool = False,
 ) -> PlanReport:
     """Work out what `segment_file` would do with the same arguments; only the image's header is read."""
-    source = open_image(path, series=series, level=level, channels=channels)
+    source = open_image(path, series=series, level=level, channels=channels, sparse=sparse)
     try:
         run = prepare(source, model, engine, resources)
     finally:
@@ -166,21 +170,35 @@ def segment_run(
         trace = folder / "trace.json"
         with profile.traced(trace) if profile is not None else nullcontext():
             sink = StoreSink(store, len(spec.classes))
-            watchers = [picture] if picture else []
-            timings = label(run, sink, watchers=watchers, on_progress=on_progress, profile=profile)
+            skipped = BlankTiles(picture.see_blank if picture else lambda *_: None)
+            timings = label(
+                run,
+                sink,
+                watchers=[picture] if picture else [],
+                on_blank=skipped.see,
+                on_progress=on_progress,
+                profile=profile,
+            )
             labelled, encoded_bytes = time.perf_counter(), store.size_bytes
             class_pixels = {one.name: int(count) for one, count in zip(spec.classes, sink.class_pixels, strict=True)}
             on_progress(SegmentProgress(phase="publish", done_px=run.total_px, total_px=run.total_px, seconds=0.0))
             with profile.phase("finish") if profile is not None else nullcontext():
                 publish_labels(
-                    store, folder, output, run=run, command=command, class_pixels=class_pixels, overwrite=overwrite
+                    store,
+                    folder,
+                    output,
+                    run=run,
+                    command=command,
+                    class_pixels=class_pixels,
+                    blank_px=skipped.kept_px,
+                    overwrite=overwrite,
                 )
                 if picture:
                     write_atomically(preview_path(output), picture.to_png())
         if profile is not None:
             publish(trace, trace_path(output))
     finished = time.perf_counter()
-    seconds = _seconds(timings, total=finished - begun, finish=finished - labelled)
+    seconds = seconds_of(timings, total=finished - begun, finish=finished - labelled)
     working = seconds["total"] - seconds["start"]
     return SegmentReport(
         image=info.path,
@@ -197,47 +215,7 @@ def segment_run(
         peak_memory_bytes=peak_memory_bytes(),
         max_memory_bytes=run.resources.max_memory_bytes,
         class_pixels=class_pixels,
-        profile=_profile_report(profile, run, output, encoded_bytes) if profile is not None else None,
-        notices=(*fit_notices(info, spec), *_memory_notices(run)),
+        blank=skipped.report(spec.classes[run.blank].name, run.total_px) if run.blank is not None else None,
+        profile=profile_report(profile, run, skipped, encoded_bytes=encoded_bytes, output=output) if profile else None,
+        notices=notices_of(run),
     )
-
-
-def _profile_report(profile: Profile, run: Run, output: Path, encoded_bytes: int) -> ProfileReport:
-    """Put the bytes that went through the stages beside their times."""
-    info, tiles = run.source.info, run.memory.tiles
-    pixel_bytes = info.planes * tiles.read_px() * info.channels * np.dtype(info.dtype).itemsize
-    moved = {
-        "read": (profile.read_bytes, pixel_bytes),
-        "network": (pixel_bytes, run.total_px),
-        "write": (run.total_px, encoded_bytes),
-        "finish": (encoded_bytes, output.stat().st_size),
-    }
-    return ProfileReport(trace=trace_path(output), stages=profile.stages(moved))
-
-
-def _memory_notices(run: Run) -> tuple[str, ...]:
-    peak, allowed, memory = peak_memory_bytes(), run.resources.max_memory_bytes, run.memory
-    notices = []
-    if peak > allowed:
-        notices.append(f"{(peak - allowed) / 2**20:,.0f} MiB more memory than allowed were used")
-    if memory.bytes_to_decode_once > memory.expected_bytes:
-        enough = f"--max-memory {-(-memory.bytes_to_decode_once // 2**20)}MiB"
-        notices.append(
-            f"parts of the image under the borders of tiles were decoded more than once; not so with {enough}"
-        )
-    return tuple(notices)
-
-
-def _seconds(timings: Timings, *, total: float, finish: float) -> dict[str, float]:
-    stages = timings.stages
-    return {
-        "total": total,
-        "start": total - finish - stages.wall - timings.statistics,
-        "statistics": timings.statistics,
-        "tiles": stages.wall,
-        "finish": finish,
-        "read": stages.fill,
-        "network": stages.compute,
-        "write": stages.drain,
-        "network_waited": stages.engine_waited,
-    }

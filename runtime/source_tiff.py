@@ -103,6 +103,7 @@ class TiffSource:
             where=where,
             offsets=offsets,
             counts=counts,
+            no_data=page.nodata,
             decode=decode,
             tables=tables,
             coded_yx=SIZE_READERS.get(page.compression) if page.jpegheader is None else None,
@@ -110,7 +111,7 @@ class TiffSource:
 
 
 def open_tiff(
-    file: RandomAccessFile, *, series: int | None, level: int, channels: tuple[int, ...] | None
+    file: RandomAccessFile, *, series: int | None, level: int, channels: tuple[int, ...] | None, sparse: bool
 ) -> TiffSource:
     """Open a TIFF, of which only directories are read. Raises `DataError`, `RefusedError` and `UsageError`."""
     path = str(file.path)
@@ -130,7 +131,7 @@ def open_tiff(
             raise DataError(f"{path}: ImageJ's description of its planes contradicts the file", hint=DAMAGED)
         geometry = page_geometry(layout.keyframe, path)
         check_photometric(layout.keyframe, path)
-        costliest, decoder_bytes = _check_pages(layout, geometry, file)
+        costliest, decoder_bytes = _check_pages(layout, geometry, file, sparse=sparse)
         image = ome.images[layout.series] if ome is not None else None
         names = _channel_names(layout, image.channel_names if image is not None else ())
         size_um = image.pixel_size_um if image is not None else pixel_size_um(tiff, tiff.pages.first)
@@ -158,7 +159,9 @@ def open_tiff(
     return TiffSource(file, info=info, layout=layout, geometry=geometry, picks=picks)
 
 
-def _check_pages(layout: TiffLayout, first: PageGeometry, file: RandomAccessFile) -> tuple[PageGeometry, int]:
+def _check_pages(
+    layout: TiffLayout, first: PageGeometry, file: RandomAccessFile, *, sparse: bool
+) -> tuple[PageGeometry, int]:
     """Check every plane, before hours are spent on the first ones: like the first, and its chunks in the file.
 
     Returns the geometry whose chunks take the most memory, as pages may be compressed in different ways, and what
@@ -180,7 +183,8 @@ def _check_pages(layout: TiffLayout, first: PageGeometry, file: RandomAccessFile
             check_photometric(page, where)
         if not geometry.has_pixels_like(first):
             raise DataError(f"{where}: its page is not like the first one")
-        check_table(geometry, page.dataoffsets, page.databytecounts, where=where, file_bytes=file.size)
+        table = page.dataoffsets, page.databytecounts
+        check_table(geometry, *table, where=where, file_bytes=file.size, sparse=sparse)
         costliest = max(costliest, geometry, key=lambda one: one.decoded_bytes)
         if geometry.decoded_bytes:
             largest = max(largest, max(page.databytecounts))

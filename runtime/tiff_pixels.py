@@ -42,6 +42,9 @@ class ChunkedPixels:
     """Names file and plane in the errors."""
     offsets: Sequence[int]
     counts: Sequence[int]
+    """0 for a chunk that was never written; such files are only opened as sparse ones."""
+    no_data: float
+    """What such a chunk is read as."""
     decode: Callable[..., Any]
     """tifffile's decoder of the page: `(data, chunk index, **tables) -> (array [depth, h, w, samples], ...)`."""
     tables: dict[str, bytes | None]
@@ -64,6 +67,11 @@ class ChunkedPixels:
                 samples = {sample for _, sample in picks} if geometry.separate else {0}
                 for one in samples:
                     index = position + one * geometry.rows * geometry.columns
+                    if not self.counts[index]:
+                        for channel, sample in picks:
+                            if sample == one or not geometry.separate:
+                                out[channel][to_yx] = self.no_data
+                        continue
                     chunk = self._chunk(index, uses)[from_yx]
                     for channel, sample in picks:
                         if not geometry.separate:
