@@ -93,7 +93,14 @@ def result_rows(made: Mapping[str, Any]) -> Rows:
         ("weights", safe_text(str(model.get("weights_sha256", "")))),
         ("engine", safe_text(str(made.get("engine", "")))),
         ("classes", safe_text(", ".join(shares))),
+        ("skipped", safe_text(_skipped_text(_mapping(made.get("skipped_blank")), total))),
     ]
+
+
+def _skipped_text(skipped: Mapping[str, Any], total_px: int) -> str:
+    pixels = skipped.get("pixels")
+    share = percent_text(pixels / total_px) if isinstance(pixels, int) else ""
+    return f"{share} of the image, as blank, labelled {skipped.get('label', '?')}" if share else ""
 
 
 def _training(training: Mapping[str, Any]) -> list[str]:

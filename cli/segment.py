@@ -145,7 +145,7 @@ def segment(
             output.notice(f"averages: {averaging}")
         output.notice(f"engine: {runnable.choice.description}: {runnable.choice.reason}")
     if plan:
-        plan_all(paths, runnable, resources, view, sparse=skip_blank, as_json=as_json)
+        plan_all(paths, runnable, resources, view, blank=settings.blank, as_json=as_json)
     else:
         _segment_all(paths, output_path, runnable, resources, settings)
 

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 
 def plan_all(
-    paths: Sequence[Path], runnable: RunnableModel, resources: Resources, view: View, *, sparse: bool, as_json: bool
+    paths: Sequence[Path],
+    runnable: RunnableModel,
+    resources: Resources,
+    view: View,
+    *,
+    blank: int | None,
+    as_json: bool,
 ) -> None:
     """Show what each run would do. The time is that of the network, the slowest stage."""
     from unetctl.runtime.expected import multiply_adds_per_second
@@ -34,7 +40,7 @@ def plan_all(
             series=view.series,
             level=view.level,
             channels=view.channels,
-            sparse=sparse,
+            blank=blank,
         )
         speed = speed or multiply_adds_per_second(runnable.model, runnable.choice, resources.threads)
         seconds = report.multiply_adds / speed

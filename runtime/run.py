@@ -13,9 +13,10 @@ from typing import Self
 from unetctl.runtime.engines import EngineChoice, EngineRequest
 from unetctl.runtime.fit import fitted
 from unetctl.runtime.image import ImageSource
-from unetctl.runtime.memory import BATCH, SLOTS, MemoryPlan, default_budget_bytes, plan_within
+from unetctl.runtime.memory import BATCH, MAX_TILE_AREA_BLANK_PX, SLOTS, MemoryPlan, default_budget_bytes, plan_within
 from unetctl.runtime.model import Model
 from unetctl.runtime.pipeline import StageTimes
+from unetctl.runtime.plan import MAX_TILE_AREA_PX
 from unetctl.runtime.profile import Profile
 from unetctl.runtime.reads import read_grid
 from unetctl.runtime.report import OnProgress, SegmentProgress
@@ -85,6 +86,7 @@ def prepare(
         baseline_bytes=baseline_bytes(),
         readers=resources.readers,
         fixed_shapes=engine.fixed_shapes(model),
+        max_area_px=MAX_TILE_AREA_PX if blank is None else MAX_TILE_AREA_BLANK_PX,
     )
     source.limit_cache(memory.cache_bytes)
     return Run(source=source, model=model, engine=engine, resources=resources, memory=memory, blank=blank)

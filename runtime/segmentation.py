@@ -110,12 +110,12 @@ def plan_file(
     series: int | None = None,
     level: int = 0,
     channels: tuple[int, ...] | None = None,
-    sparse: bool = False,
+    blank: int | None = None,
 ) -> PlanReport:
     """Work out what `segment_file` would do with the same arguments; only the image's header is read."""
-    source = open_image(path, series=series, level=level, channels=channels, sparse=sparse)
+    source = open_image(path, series=series, level=level, channels=channels, sparse=blank is not None)
     try:
-        run = prepare(source, model, engine, resources)
+        run = prepare(source, model, engine, resources, blank=blank)
     finally:
         source.close()
     info, tiles = source.info, run.memory.tiles

@@ -101,6 +101,7 @@ def test_blank_tiles_are_left_out_with_a_label_that_was_named(unetctl: Type, mod
     assert (tifffile.imread("slide.labels.ome.tif") == 1).all()
     command = json.loads(unetctl("inspect", "slide.labels.ome.tif", "--json").out)["command"]
     assert "--skip-blank --blank-label 'class 1'" in command
+    assert "100 % of the image, as blank, labelled class 1" in unetctl("inspect", "slide.labels.ome.tif").out
     found = json.loads(unetctl(*words, "--overwrite", "--json").out)["blank"]
     assert found == {"label": "class 1", "tiles": 1, "pixels": 420_000, "share": 1.0}
     assert unetctl(*words, "--plan").code == 0
