@@ -8,10 +8,8 @@ from pathlib import Path
 from unetctl.cli.models import RunnableModel, as_typed
 from unetctl.cli.wording import command_text, path_text
 from unetctl.runtime.errors import UnetctlError, UsageError
+from unetctl.runtime.result_names import BESIDE_SUFFIXES, RESULT_SUFFIX
 
-RESULT_SUFFIX = ".labels.ome.tif"
-BESIDE_SUFFIXES = (".labels.preview.png", ".labels.trace.json")
-"""What lies beside a result."""
 _OME_SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.btf")
 
 

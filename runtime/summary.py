@@ -8,9 +8,9 @@ import numpy as np
 
 from unetctl.runtime.blank import BlankTiles
 from unetctl.runtime.fit import fit_notices
-from unetctl.runtime.outcome import trace_path
 from unetctl.runtime.profile import Profile
 from unetctl.runtime.report import ProfileReport
+from unetctl.runtime.result_names import trace_path
 from unetctl.runtime.run import Run, Timings
 from unetctl.runtime.system import peak_memory_bytes
 
