@@ -68,7 +68,9 @@ def trusting(choice: EngineChoice) -> EngineChoice:
             cause=f"{choice.name} was chosen",
             hint="leave it out, or --engine tensorrt",
         )
-    return replace(choice, open=plan_loader(trust_engine=True))
+    from unetctl.runtime.engine_tensorrt import fixed_shapes
+
+    return replace(choice, open=plan_loader(trust_engine=True), fixed_shapes=partial(fixed_shapes, trust_foreign=True))
 
 
 def plan_loader(*, trust_engine: bool) -> EngineFactory:

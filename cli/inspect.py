@@ -134,7 +134,7 @@ def _engine(file: Path) -> Found:
     facts = json.loads(record.to_json(()))
     facts.pop("golden")
     command = ["unetctl", "export", "--model", "MODEL.onnx", "--trt-rtx" if record.kind == "tensorrt-rtx" else "--trt"]
-    command += ["--tile", str(record.kept_yx[0]), "--batch", str(record.batch)]
+    command += ["--tile", str(record.kept_yx[0])]
     return Found(
         kind="engine",
         title=f"an engine for {record.kind}",

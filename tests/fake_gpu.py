@@ -45,14 +45,13 @@ class FakeGpu:
         return self.cuda.calls["cudaGraphLaunch"]
 
 
-def build_here(model: Model, shape: tuple[int, int], batch: int = 1) -> EngineFile:
+def build_here(model: Model, shape: tuple[int, int]) -> EngineFile:
     """Build an engine for tiles that read just this shape, beside its model; it is not tried."""
     margin = 2 * margin_px(model.spec.depth)
     target = EngineTarget(
         library=load_tensorrt("tensorrt"),
         device=cuda.device(),
         kept_yx=(shape[0] - margin, shape[1] - margin),
-        batch=batch,
     )
     return build_engine(with_small_golden(model), target, model.path.parent, accept=None)
 

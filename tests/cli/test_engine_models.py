@@ -39,7 +39,7 @@ def test_inspect_says_what_an_engine_is_without_loading_it(unetctl: Type, plan: 
     assert said.code == 0, said.err
     text = " ".join(said.out.split())
     assert "an engine for tensorrt" in text
-    assert "32 x 16 px of a tile, 1 tile at a time" in text
+    assert "32 x 16 px of a tile" in text
     assert "NVIDIA Test 1, and on no other GPU" in text
     assert "not yet: no GPU was there" in text
     facts = json.loads(unetctl("inspect", plan, "--json").out)
@@ -83,6 +83,9 @@ def test_foreign_plans_are_trusted_only_where_that_was_said() -> None:
         assert isinstance(loader, partial)
         assert (loader.func, loader.keywords) == (TensorRtEngine, {"trust_foreign": trust_engine})
     choice = replace(fake_choice(), name="tensorrt")
-    assert trusting(choice).open != choice.open
+    trusted = trusting(choice)
+    assert trusted.open != choice.open
+    assert isinstance(trusted.fixed_shapes, partial), "tiles are cut for foreign plans too"
+    assert trusted.fixed_shapes.keywords == {"trust_foreign": True}
     with pytest.raises(UsageError, match="--trust-engine"):
         trusting(fake_choice())

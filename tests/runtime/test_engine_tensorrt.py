@@ -34,10 +34,10 @@ class OnFakeGpu(EngineContract):
 class TestWithPlansOfItsShapes(OnFakeGpu):
     def build(self, request: EngineRequest) -> None:
         for shape in request.shapes:
-            build_here(request.model, shape, request.batch)
+            build_here(request.model, shape)
 
 
-class TestWithOneLargerPlanOfAnotherBatch(OnFakeGpu):
+class TestWithOneLargerPlan(OnFakeGpu):
     def build(self, request: EngineRequest) -> None:
         height, width = (max(one[axis] for one in request.shapes) for axis in (0, 1))
-        build_here(request.model, (height + 8, width + 12), 2)
+        build_here(request.model, (height + 8, width + 12))
