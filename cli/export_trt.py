@@ -112,12 +112,13 @@ def _targets(model: Model, wish: EngineWish) -> list[EngineTarget]:
     from unetctl.runtime.tensorrt_library import load_tensorrt
 
     device = cuda.device() if cuda.device_count() else None
+    typed = command_text("unetctl", "export", "--model", as_typed(model.path))
     if device is None and wish.library == TENSORRT:  # the GPU first: a library of gigabytes would not help without one
         raise UnavailableError(
             "TensorRT builds engines only where there is an NVIDIA GPU, and here is none",
             cause=cuda.why_no_device(),
-            hint="type it where the engine will run: unetctl export --model model.onnx --trt; "
-            "or build here for RTX cards: --trt-rtx",
+            hint=f"copy the model to the machine with the GPU and type there: {typed} --trt; "
+            f"or build here for RTX cards: {typed} --trt-rtx",
         )
     library = load_tensorrt(wish.library)
     tiles = wish.tiles or default_tiles(model, device.free_bytes if device else None)

@@ -90,7 +90,7 @@ def test_a_missing_library_is_said_with_the_line_that_installs_it(
 def test_engines_for_rtx_cards_are_built_without_a_gpu(unetctl: Type, model: Path, rtx: str) -> None:
     said = unetctl("export", "--model", model, "--trt-rtx", "--tile", "512,1024", "--compute-capability", "8.6,120")
     assert said.code == 0, said.err
-    small, large = (read_engine_file(path) for path in engines())
+    large, small = (read_engine_file(path) for path in engines())
     assert (small.record.kept_yx, large.record.kept_yx) == ((512, 512), (1024, 1024))
     assert small.record.compute_capabilities == (86, 120)
     assert small.record.onnx_sha256 == read_model(model).sha256

@@ -98,7 +98,7 @@ def test_a_network_of_another_depth_than_it_says_is_noticed(folder: Path) -> Non
         ((18, 32), "multiples of 4"),
         ((0, 32), "multiples of 4"),
         ((-4, 32), "multiples of 4"),
-        ((4, 32), "cannot be checked"),
+        ((4, 32), "--tile 512"),
     ],
 )
 def test_a_tile_that_cannot_be_is_refused_before_anything_is_built(

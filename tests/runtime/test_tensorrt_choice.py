@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ import pytest
 from tests.engine_contract import EngineCase, read_case
 from tests.fake_gpu import FakeGpu, build_here, request_for
 from tests.models import random_pixels, tiny_model
-from unetctl.runtime import cuda
+from unetctl.runtime import cuda, tensorrt_choice
 from unetctl.runtime.engine_file import EngineFile, read_engine_file, record_path
 from unetctl.runtime.engine_tensorrt import TensorRtEngine, library_for, run_file, status
+from unetctl.runtime.engine_tensorrt import fixed_shapes as own_fixed_shapes
 from unetctl.runtime.engine_trust import engine_cache
 from unetctl.runtime.engines import choose_engine, fixed_shapes
 from unetctl.runtime.errors import DataError, RefusedError, UnavailableError
@@ -193,6 +195,34 @@ def test_an_engine_that_is_asked_for_by_name_is_the_one_that_runs(gpu: FakeGpu, 
         arguments[0] for name, arguments in gpu.tensorrt.calls[loaded:] if name.endswith("deserialize_cuda_engine")
     ]
     assert plans == [named.path.read_bytes()]
+
+
+def test_images_are_cut_for_the_engine_that_is_asked_for_by_name(
+    gpu: FakeGpu, case: EngineCase, caplog: pytest.LogCaptureFixture
+) -> None:
+    gpu.cuda.total_bytes = 8 << 30
+    small, large = (build_here(case.model, (input_px(kept, 2), input_px(kept, 2))) for kept in (512, 1024))
+    assert fixed_shapes("tensorrt", small.model) == (small.record.input_yx,)
+    forget(large)
+    assert fixed_shapes("tensorrt", case.model) == (small.record.input_yx,)
+    assert own_fixed_shapes(case.model, trust_foreign=True) == (small.record.input_yx, large.record.input_yx)
+    change(small, '"gpu": "NVIDIA Fake 1"', '"gpu": "NVIDIA H200"')
+    assert_right(case, small.model, trust_foreign=True)
+    assert f"{small.path} is not used" in caplog.text, "it was asked for, and another runs in its place"
+    assert len(gpu.tensorrt.built) == 2
+
+
+def test_what_another_process_built_meanwhile_is_not_built_again(
+    gpu: FakeGpu, case: EngineCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def waited() -> Iterator[None]:
+        build_here(case.model, SHAPE)
+        yield
+
+    monkeypatch.setattr(tensorrt_choice, "only_build", waited)
+    assert_right(case)
+    assert len(gpu.tensorrt.built) == 1
 
 
 def test_an_engine_of_another_machine_is_built_again_from_the_model_beside_it(
