@@ -8,9 +8,8 @@ from pathlib import Path
 from unetctl.cli.models import RunnableModel, as_typed
 from unetctl.cli.wording import command_text, path_text
 from unetctl.runtime.errors import UnetctlError, UsageError
+from unetctl.runtime.result_names import RESULT_PREVIEW_SUFFIX, RESULT_SUFFIX
 
-RESULT_SUFFIX = ".labels.ome.tif"
-PREVIEW_SUFFIX = ".labels.preview.png"
 _OME_SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.btf")
 
 
@@ -37,8 +36,8 @@ def is_own_result(image: Path) -> bool:
     """
     from unetctl.runtime.image import open_image
 
-    if image.name.endswith(PREVIEW_SUFFIX):
-        beside = image.with_name(image.name.removesuffix(PREVIEW_SUFFIX) + RESULT_SUFFIX)
+    if image.name.endswith(RESULT_PREVIEW_SUFFIX):
+        beside = image.with_name(image.name.removesuffix(RESULT_PREVIEW_SUFFIX) + RESULT_SUFFIX)
         return beside.is_file() and is_own_result(beside)
     try:
         source = open_image(image)

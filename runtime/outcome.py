@@ -19,12 +19,12 @@ from unetctl.runtime.image import open_image
 from unetctl.runtime.labels import build_pyramid, encode_chunk
 from unetctl.runtime.ome_tiff import verify_ome_tiff, write_ome_tiff
 from unetctl.runtime.plan import CHUNK_PX, Tile
+from unetctl.runtime.result_names import preview_path
 from unetctl.runtime.run import Run
 from unetctl.runtime.store import ChunkStore
 from unetctl.runtime.system import publish
 
 SUFFIXES = (".tif", ".tiff")
-PREVIEW_SUFFIX = ".preview.png"
 
 
 class StoreSink:
@@ -46,11 +46,6 @@ class StoreSink:
                 counts += np.bincount(chunk.reshape(-1), minlength=len(counts))  # makes 8 bytes of each
         with self._lock:
             self.class_pixels += counts
-
-
-def preview_path(output: Path) -> Path:
-    """Return where the preview of `output` goes: beside it, under a name that is only unetctl's."""
-    return output.with_name(output.name[: -len(output.suffix)].removesuffix(".ome") + PREVIEW_SUFFIX)
 
 
 def check_output(output: Path, image: Path, *, overwrite: bool) -> None:

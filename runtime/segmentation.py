@@ -19,10 +19,11 @@ from unetctl.runtime.engines import EngineChoice, choose_engine
 from unetctl.runtime.fit import fit_notices
 from unetctl.runtime.image import ArraySource, open_image
 from unetctl.runtime.model import Model, read_model
-from unetctl.runtime.outcome import StoreSink, check_output, preview_path, publish_labels
+from unetctl.runtime.outcome import StoreSink, check_output, publish_labels
 from unetctl.runtime.plan import Tile
 from unetctl.runtime.preview import Preview
 from unetctl.runtime.report import OnProgress, PlanReport, SegmentProgress, SegmentReport
+from unetctl.runtime.result_names import preview_path
 from unetctl.runtime.run import Resources, Run, Timings, label, prepare
 from unetctl.runtime.run_folder import run_folder
 from unetctl.runtime.store import ChunkStore
