@@ -12,7 +12,7 @@ import typer
 
 from unetctl.cli import output, segment_report
 from unetctl.cli.described import averaging_text
-from unetctl.cli.engine_models import EngineName, TrustEngine
+from unetctl.cli.engine_models import Devices, EngineName, TensorRtOptions, TrustEngine, parse_devices
 from unetctl.cli.exit_codes import exit_code
 from unetctl.cli.models import RunnableModel, as_typed, model_path, open_model
 from unetctl.cli.progress import progress
@@ -64,6 +64,7 @@ def segment(
     ] = None,
     engine: EngineName = "auto",
     trust_engine: TrustEngine = False,
+    devices: Devices = "",
     max_memory: Annotated[
         str,
         typer.Option(
@@ -113,7 +114,7 @@ def segment(
     budget = parse_bytes(max_memory, option="--max-memory") if max_memory else None
     resources = Resources.of_this_machine(max_memory_bytes=budget, threads=threads)
     path, why_model = _named_model(model) if model is not None else _project_model(config_file)
-    runnable = open_model(path, engine, trust_engine=trust_engine)
+    runnable = open_model(path, engine, TensorRtOptions(trust_engine=trust_engine, devices=parse_devices(devices)))
     if not (quiet or as_json):
         reason = f" ({why_model})" if why_model else ""
         output.notice(f"model: {path_text(as_typed(path))}{reason}")

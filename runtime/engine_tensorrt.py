@@ -206,9 +206,9 @@ def engine_bytes(model: Model, shape: tuple[int, int], batch: int, slots: int) -
     return LIBRARY_BYTES + PLAN_COPIES * 4 * weight_values(network) + slots * slot_bytes(spec, shape, batch)
 
 
-def fixed_shapes(model: Model, *, trust_foreign: bool = False) -> tuple[Shape, ...]:
-    """Return the input shapes of the plans of `model` for this GPU, or of those that would be built for want of any."""
-    device = cuda.device()
+def fixed_shapes(model: Model, *, index: int = 0, trust_foreign: bool = False) -> tuple[Shape, ...]:
+    """Return the input shapes of the plans of `model` for a GPU, or of those that would be built for want of any."""
+    device = cuda.device(index)
     library = library_for(model.path, device)
     return tensorrt_choice.fixed_shapes(model, library, device, trust_foreign=trust_foreign)
 
