@@ -92,10 +92,9 @@ def segment(
             f"--output names one file, and {len(paths)} images are given",
             hint="leave it out: each result goes beside its image",
         )
-    for image in paths:
-        if image.is_dir():
-            hint = f"name the images in it, as {path_text(image / '*.tif')}"
-            raise UsageError(f"{path_text(image)} is a folder", hint=hint)
+    if folder := next((one for one in paths if one.is_dir()), None):
+        hint = f"name the images in it, as {path_text(folder / '*.tif')}"
+        raise UsageError(f"{path_text(folder)} is a folder", hint=hint)
     for option, value, lowest in (("--threads", threads, 1), ("--series", series, 0), ("--level", level, 0)):
         check_count(value, lowest, option=option)
     settings = Settings(

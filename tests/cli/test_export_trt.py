@@ -100,6 +100,9 @@ def test_engines_for_rtx_cards_are_built_without_a_gpu(unetctl: Type, model: Pat
     assert "critical applications, medical ones among them" in " ".join(said.err.split())
     assert said.err.splitlines()[-1].endswith(f"unetctl check {small.path} --trust-engine")
 
+    made_by = "--trt-rtx --tile 512 --compute-capability 86,120"
+    assert made_by in " ".join(unetctl("inspect", small.path).out.split())
+
     again = unetctl("export", "--model", model, "--trt-rtx", "--tile", "1024", "--compute-capability", "86,120")
     assert again.code == 73
     assert large.path.name in again.err
