@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unetctl.cli.wording import path_text
-from unetctl.runtime.errors import UsageError
+from unetctl.runtime.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from unetctl.runtime.engine_file import EngineFile
@@ -61,10 +61,9 @@ class TensorRtOptions:
         from unetctl.runtime.engine_tensorrt import fixed_shapes
 
         devices = self.devices or (0,)
-        listed = f", devices {', '.join(map(str, devices))}" if self.devices else ""
         return replace(
             choice,
-            description=choice.description + listed,
+            description=_on_devices(self.devices) if self.devices else choice.description,
             open=partial(open_on_devices, devices=devices, trust_foreign=self.trust_engine),
             bytes_needed=lambda model, shape, batch, slots: choice.bytes_needed(
                 model, shape, batch, slots * len(devices)
@@ -74,6 +73,19 @@ class TensorRtOptions:
 
 
 NO_OPTIONS = TensorRtOptions()
+
+
+def _on_devices(devices: tuple[int, ...]) -> str:
+    """Say which version works on which GPUs. Raises `UnavailableError` if it cannot on the first."""
+    from unetctl.runtime.engine_tensorrt import status
+
+    found = status(devices[0])
+    if not found.usable:
+        raise UnavailableError(
+            f"TensorRT cannot run on device {devices[0]}", cause=found.why_not, hint=f"{found.hint}; or other --devices"
+        )
+    listed = f"devices {', '.join(map(str, devices))}" if len(devices) > 1 else f"device {devices[0]}"
+    return f"{found.name} {found.version} on {found.device}, {listed}"
 
 
 def parse_devices(text: str) -> tuple[int, ...]:

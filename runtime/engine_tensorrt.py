@@ -179,14 +179,14 @@ def run_file(path: Path, batches: Iterable[Mapping[str, NDArray[Any]]], *, threa
     yield from run_graph(path, batches, library=library_for(path, device), device=device)
 
 
-def status() -> EngineStatus:
-    """Say whether TensorRT can run here. It is not imported where there is no GPU."""
+def status(index: int = 0) -> EngineStatus:
+    """Say whether TensorRT can run here, on the GPU of this index. It is not imported where there is no GPU."""
     version = _version(TENSORRT) or _version(TENSORRT_RTX)
     if not cuda.device_count():
         why_not = f"no NVIDIA GPU that CUDA can use: {cuda.why_no_device()}"
         return EngineStatus(name="tensorrt", version=version, usable=False, why_not=why_not, hint=HINT)
     try:
-        device = cuda.device()
+        device = cuda.device(index)
         library = library_for_gpu(device.compute_capability)
     except UnetctlError as error:
         why_not = f"{error.what}: {error.cause}" if error.cause else error.what

@@ -18,7 +18,8 @@ from unetctl.cli.engine_models import TensorRtOptions, parse_devices
 from unetctl.runtime import cuda
 from unetctl.runtime.engine_file import record_path
 from unetctl.runtime.engine_tensorrt import TensorRtEngine
-from unetctl.runtime.errors import UsageError
+from unetctl.runtime.engines import EngineStatus
+from unetctl.runtime.errors import UnavailableError, UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +102,11 @@ def test_devices_are_counted_from_0_and_named_once() -> None:
             parse_devices(text)
 
 
-def test_several_devices_are_said_and_their_memory_is_counted(unetctl: Type) -> None:
+def test_several_devices_are_said_and_their_memory_is_counted(unetctl: Type, monkeypatch: pytest.MonkeyPatch) -> None:
+    def status(index: int) -> EngineStatus:
+        return EngineStatus(name="tensorrt", version="11.4", usable=index < 2, device=f"GPU {index}", hint="look")
+
+    monkeypatch.setattr("unetctl.runtime.engine_tensorrt.status", status)
     slots: list[int] = []
 
     def bytes_needed(_model: object, _shape: object, _batch: int, count: int) -> int:
@@ -110,7 +115,10 @@ def test_several_devices_are_said_and_their_memory_is_counted(unetctl: Type) -> 
 
     choice = replace(fake_choice(), name="tensorrt", bytes_needed=bytes_needed)
     shared = TensorRtOptions(devices=(0, 1)).applied(choice)
-    assert shared.description == f"{choice.description}, devices 0, 1"
+    assert shared.description == "tensorrt 11.4 on GPU 0, devices 0, 1"
+    assert TensorRtOptions(devices=(1,)).applied(choice).description == "tensorrt 11.4 on GPU 1, device 1"
+    with pytest.raises(UnavailableError, match="device 2"):
+        TensorRtOptions(devices=(2, 0)).applied(choice)
     shared.bytes_needed(fake_model(), (60, 60), 1, 3)
     assert slots == [6]
     said = unetctl("segment", "x.tif", "--model", "nuclei", "--engine", "onnxruntime", "--devices", "0,1")
