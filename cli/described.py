@@ -57,7 +57,7 @@ def engine_rows(record: EngineRecord) -> Rows:
         runs_on = f"{record.gpu}, and on no other GPU"
     height, width = record.kept_yx
     return [
-        ("keeps", f"{size_text((height, width))} of a tile, {counted(record.batch, 'tile')} at a time"),
+        ("keeps", f"{size_text((height, width))} of a tile"),
         ("runs on", safe_text(runs_on)),
         (
             "built",

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unetctl.cli.engine_models import (
+    NO_OPTIONS,
     TENSORRT_ENGINE,
+    TensorRtOptions,
     engine_file_here,
     is_engine_file,
     open_engine_file,
     plan_loader,
-    trusting,
 )
 from unetctl.cli.extras import needs_extra
 from unetctl.cli.wording import command_text, path_text, safe_text
@@ -80,14 +81,14 @@ def is_checkpoint(path: Path) -> bool:
         raise MissingInputError(f"{path_text(path)} cannot be read", cause=error.strerror or str(error)) from error
 
 
-def open_model(path: Path, engine_name: str, *, trust_engine: bool = False) -> RunnableModel:
+def open_model(path: Path, engine_name: str, options: TensorRtOptions = NO_OPTIONS) -> RunnableModel:
     """Read a model, a checkpoint or an engine, and choose what runs it: `auto`, or one by its name.
 
-    With `trust_engine` TensorRT loads plans that were built elsewhere. Raises `UsageError` where the engine cannot run
-    this kind of file, and what reading raises.
+    `options` are for TensorRT. Raises `UsageError` where the engine cannot run this kind of file or knows no such
+    options, and what reading raises.
     """
     if is_engine_file(path):
-        model, choice = open_engine_file(path, engine_name, trust_engine=trust_engine)
+        model, choice = open_engine_file(path, engine_name, options)
         return RunnableModel(model=model, choice=choice)
     if is_checkpoint(path):
         if engine_name not in ("auto", "torch"):
@@ -96,7 +97,9 @@ def open_model(path: Path, engine_name: str, *, trust_engine: bool = False) -> R
                 cause="it runs ONNX models; only torch runs a checkpoint",
                 hint=command_text("unetctl", "export", "--model", path),
             )
-        return _open_checkpoint(path)
+        runnable = _open_checkpoint(path)
+        options.applied(runnable.choice)  # torch has none of them
+        return runnable
     if engine_name == "torch":
         raise UsageError(
             f"torch cannot run {path_text(path)}",
@@ -106,8 +109,7 @@ def open_model(path: Path, engine_name: str, *, trust_engine: bool = False) -> R
     from unetctl.runtime.engines import choose_engine
     from unetctl.runtime.model import read_model
 
-    choice = choose_engine(engine_name)
-    return RunnableModel(model=read_model(path), choice=trusting(choice) if trust_engine else choice)
+    return RunnableModel(model=read_model(path), choice=options.applied(choose_engine(engine_name)))
 
 
 def runnable_everywhere(

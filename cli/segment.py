@@ -12,7 +12,7 @@ import typer
 
 from unetctl.cli import output, segment_report
 from unetctl.cli.described import averaging_text
-from unetctl.cli.engine_models import EngineName, TrustEngine
+from unetctl.cli.engine_models import Devices, EngineName, TensorRtOptions, TrustEngine, parse_devices
 from unetctl.cli.exit_codes import exit_code
 from unetctl.cli.models import RunnableModel, as_typed, model_path, open_model
 from unetctl.cli.progress import progress
@@ -68,6 +68,7 @@ def segment(
     ] = None,
     engine: EngineName = "auto",
     trust_engine: TrustEngine = False,
+    devices: Devices = "",
     max_memory: Annotated[
         str,
         typer.Option(
@@ -109,10 +110,9 @@ def segment(
             f"--output names one file, and {len(paths)} images are given",
             hint="leave it out: each result goes beside its image",
         )
-    for image in paths:
-        if image.is_dir():
-            hint = f"name the images in it, as {path_text(image / '*.tif')}"
-            raise UsageError(f"{path_text(image)} is a folder", hint=hint)
+    if folder := next((one for one in paths if one.is_dir()), None):
+        hint = f"name the images in it, as {path_text(folder / '*.tif')}"
+        raise UsageError(f"{path_text(folder)} is a folder", hint=hint)
     for option, value, lowest in (("--threads", threads, 1), ("--series", series, 0), ("--level", level, 0)):
         check_count(value, lowest, option=option)
     if blank_label and not skip_blank:
@@ -128,7 +128,7 @@ def segment(
     budget = parse_bytes(max_memory, option="--max-memory") if max_memory else None
     resources = Resources.of_this_machine(max_memory_bytes=budget, threads=threads)
     path, why_model = _named_model(model) if model is not None else _project_model(config_file)
-    runnable = open_model(path, engine, trust_engine=trust_engine)
+    runnable = open_model(path, engine, TensorRtOptions(trust_engine=trust_engine, devices=parse_devices(devices)))
     settings = Settings(
         view=view,
         overwrite=overwrite,

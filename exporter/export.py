@@ -21,7 +21,7 @@ from unetctl.exporter.compare import ComparisonRow, Runner, compare, real_tiles,
 from unetctl.exporter.subject import Subject, read_subject
 from unetctl.exporter.to_onnx import to_onnx
 from unetctl.runtime.check import check_model
-from unetctl.runtime.engines import ENGINES, engine_status, open_engine, run_file
+from unetctl.runtime.engines import engine_status, engines_at_once, open_engine, run_file
 from unetctl.runtime.errors import CheckFailedError, UnavailableError
 from unetctl.runtime.golden import pack_golden
 from unetctl.runtime.model import read_model
@@ -63,9 +63,7 @@ def export_model(
     default all that this machine can run and need not build for. Raises `CheckFailedError`, and then `output` is what
     it was before; `UnavailableError` without an engine; `DataError` without golden tiles.
     """
-    names = engines or tuple(
-        one.name for one in engine_status() if one.usable and not ENGINES[one.name].has_fixed_shapes
-    )
+    names = engines or engines_at_once()
     if not names:
         statuses = engine_status()
         raise UnavailableError(
