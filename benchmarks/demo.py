@@ -26,10 +26,8 @@ SETTINGS = (
     ("network", "base_channels", "16"),
     ("network", "dropout", "0.2"),
     ("train", "steps", "800"),
-    ("train", "border_weight", "0.0"),
 )
-"""What the demo sets in unetctl.toml, so that two cores need minutes: section, key and value. The weight of borders is
-for the objects of one class, and here are two."""
+"""What the demo sets in unetctl.toml, so that two cores need minutes: section, key and value."""
 
 
 def say(text: str) -> None:

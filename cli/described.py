@@ -70,7 +70,7 @@ def engine_rows(record: EngineRecord) -> Rows:
         runs_on = f"{record.gpu}, and on no other GPU"
     height, width = record.kept_yx
     return [
-        ("keeps", f"{size_text((height, width))} of a tile, {counted(record.batch, 'tile')} at a time"),
+        ("keeps", f"{size_text((height, width))} of a tile"),
         ("runs on", safe_text(runs_on)),
         (
             "built",
@@ -107,7 +107,14 @@ def result_rows(made: Mapping[str, Any]) -> Rows:
         ("engine", safe_text(str(made.get("engine", "")))),
         ("computed in", safe_text(str(made.get("precision", "")))),
         ("classes", safe_text(", ".join(shares))),
+        ("skipped", safe_text(_skipped_text(_mapping(made.get("skipped_blank")), total))),
     ]
+
+
+def _skipped_text(skipped: Mapping[str, Any], total_px: int) -> str:
+    pixels = skipped.get("pixels")
+    share = percent_text(pixels / total_px) if isinstance(pixels, int) else ""
+    return f"{share} of the image, as blank, labelled {skipped.get('label', '?')}" if share else ""
 
 
 def _training(training: Mapping[str, Any]) -> list[str]:

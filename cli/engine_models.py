@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unetctl.cli.wording import path_text
-from unetctl.runtime.errors import UsageError
+from unetctl.runtime.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from unetctl.runtime.engine_file import EngineFile
@@ -39,6 +40,10 @@ TrustEngine = Annotated[
     bool, typer.Option("--trust-engine", help="Load TensorRT engines built elsewhere, which are programs.")
 ]
 
+Devices = Annotated[
+    str, typer.Option("--devices", metavar="LIST", help="With TensorRT: GPUs of one kind that share the tiles, as 0,1.")
+]
+
 TENSORRT_ENGINE = "tensorrt"
 """The engine that loads plans, of TensorRT for RTX too."""
 
@@ -48,8 +53,70 @@ def is_engine_file(path: Path) -> bool:
     return path.suffix == ".engine"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorRtOptions:
+    """What was said of TensorRT besides its name."""
+
+    trust_engine: bool = False
+    devices: tuple[int, ...] = ()
+    """Indices of GPUs; empty for the first."""
+
+    def applied(self, choice: EngineChoice) -> EngineChoice:
+        """Return a choice of TensorRT that does as was said. Raises `UsageError` for another engine."""
+        if not (self.trust_engine or self.devices):
+            return choice
+        if choice.name != TENSORRT_ENGINE:
+            raise UsageError(
+                f"{'--trust-engine' if self.trust_engine else '--devices'} is for TensorRT",
+                cause=f"{choice.name} was chosen",
+                hint="leave it out, or --engine tensorrt",
+            )
+        from unetctl.runtime.engine_devices import open_on_devices
+        from unetctl.runtime.engine_tensorrt import fixed_shapes
+
+        devices = self.devices or (0,)
+        return replace(
+            choice,
+            description=_on_devices(self.devices) if self.devices else choice.description,
+            open=partial(open_on_devices, devices=devices, trust_foreign=self.trust_engine),
+            bytes_needed=lambda model, shape, batch, slots: choice.bytes_needed(
+                model, shape, batch, slots * len(devices)
+            ),
+            fixed_shapes=partial(fixed_shapes, index=devices[0], trust_foreign=self.trust_engine),
+        )
+
+
+NO_OPTIONS = TensorRtOptions()
+
+
+def _on_devices(devices: tuple[int, ...]) -> str:
+    """Say which version works on which GPUs. Raises `UnavailableError` if it cannot on the first."""
+    from unetctl.runtime.engine_tensorrt import status
+
+    found = status(devices[0])
+    if not found.usable:
+        raise UnavailableError(
+            f"TensorRT cannot run on device {devices[0]}", cause=found.why_not, hint=f"{found.hint}; or other --devices"
+        )
+    listed = f"devices {', '.join(map(str, devices))}" if len(devices) > 1 else f"device {devices[0]}"
+    return f"{found.name} {found.version} on {found.device}, {listed}"
+
+
+def parse_devices(text: str) -> tuple[int, ...]:
+    """Read `--devices`: indices from 0, each given once; none for an empty text. Raises `UsageError`."""
+    if not text:
+        return ()
+    if not re.fullmatch(r"\d{1,3}(,\d{1,3})*", text) or len(set(text.split(","))) != len(text.split(",")):
+        raise UsageError(
+            f"--devices {text!r} cannot be",
+            cause="it is a list of GPUs, counted from 0, each named once",
+            hint="--devices 0,1; nvidia-smi lists them",
+        )
+    return tuple(int(one) for one in text.split(","))
+
+
 def open_engine_file(
-    path: Path, engine_name: str, *, precision: str = "auto", trust_engine: bool
+    path: Path, engine_name: str, options: TensorRtOptions, *, precision: str = "auto"
 ) -> tuple[Model, EngineChoice]:
     """Read an engine file and choose TensorRT for it. Raises `UsageError` where another engine was asked for."""
     from unetctl.runtime.engine_file import read_engine_file
@@ -62,8 +129,7 @@ def open_engine_file(
             hint="leave out --engine, or name the .onnx file",
         )
     model = read_engine_file(path).model
-    choice = choose_engine(TENSORRT_ENGINE, model, precision=precision)
-    return model, trusting(choice) if trust_engine else choice
+    return model, options.applied(choose_engine(TENSORRT_ENGINE, model, precision=precision))
 
 
 def engine_file_here(path: Path, *, trust_engine: bool) -> tuple[Model, Mapping[str, EngineFactory], Mapping[str, str]]:
@@ -74,17 +140,6 @@ def engine_file_here(path: Path, *, trust_engine: bool) -> tuple[Model, Mapping[
     if why_not := _why_not_here(file):
         return file.model, {}, {TENSORRT_ENGINE: why_not}
     return file.model, {TENSORRT_ENGINE: plan_loader(trust_engine=trust_engine)}, {}
-
-
-def trusting(choice: EngineChoice) -> EngineChoice:
-    """Return a choice of TensorRT that also loads plans of others. Raises `UsageError` for another engine."""
-    if choice.name != TENSORRT_ENGINE:
-        raise UsageError(
-            "--trust-engine is for TensorRT",
-            cause=f"{choice.name} was chosen",
-            hint="leave it out, or --engine tensorrt",
-        )
-    return replace(choice, open=plan_loader(trust_engine=True))
 
 
 def plan_loader(*, trust_engine: bool) -> EngineFactory:

@@ -10,7 +10,7 @@ import typer
 
 from unetctl.cli import output
 from unetctl.cli.described import averaging_text
-from unetctl.cli.engine_wish import Batch, ComputeCapability, EngineWish, Tile, Trt, TrtRtx, engine_wish
+from unetctl.cli.engine_wish import ComputeCapability, EngineWish, Tile, Trt, TrtRtx, engine_wish
 from unetctl.cli.export_int8 import graph_precision, int8_facts, make_int8, parse_scheme, show_int8
 from unetctl.cli.export_trt import make_engines, onnx_to_build_from
 from unetctl.cli.extras import needs_extra
@@ -72,7 +72,6 @@ def export(
     trt: Trt = False,
     trt_rtx: TrtRtx = False,
     tile: Tile = None,
-    batch: Batch = None,
     compute_capability: ComputeCapability = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing model.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the path of the model only.")] = False,
@@ -84,7 +83,7 @@ def export(
     ties within rounding. Engines are built from it, and tried in the same way where a GPU can run them.
     """
     wanted = parse_names(outputs, OUTPUTS, option="--outputs")
-    wish = engine_wish(trt, trt_rtx, tile, batch, compute_capability)
+    wish = engine_wish(trt, trt_rtx, tile, compute_capability)
     computes_in = graph_precision(precision)
     is_for_tensorrt = parse_scheme(for_engine, computes_in)
     silent = quiet or as_json

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from unetctl.runtime.engine_file import EngineFile
     from unetctl.runtime.model import Model
 
+RTX_LICENCE = (
+    "TensorRT for RTX is under NVIDIA's licence, which forbids its use in critical applications, medical ones among "
+    "them, unless NVIDIA agreed to it"
+)
+"""Section 2.1 (x) of the licence that comes with 1.7.1."""
+
 
 def onnx_to_build_from(model: Path | None) -> Path | None:
     """Return the ONNX file that `--model` names, a built-in one by its name; None for a checkpoint, or none at all."""
@@ -70,6 +76,7 @@ def make_engines(
 def _built(path: Path, wish: EngineWish, *, overwrite: bool, silent: bool) -> Iterator[EngineFile]:
     """Build what is wished, one after another; what is missing or exists is said before the first."""
     from unetctl.runtime.engine_build import build_engine, planned_record
+    from unetctl.runtime.engine_lock import only_build
     from unetctl.runtime.engine_match import mismatch, this_machine
     from unetctl.runtime.engine_trust import engine_cache
     from unetctl.runtime.model import read_model
@@ -85,13 +92,16 @@ def _built(path: Path, wish: EngineWish, *, overwrite: bool, silent: bool) -> It
         output.notice(
             f"building {counted(len(targets), 'engine')} with {first.name} {first.version}, which takes {long}"
         )
+        if first.is_rtx:
+            output.notice(RTX_LICENCE)
     for target in targets:
         runs_here = not mismatch(planned_record(model, target), this_machine(target.library, target.device))
         accept = partial(_accept, target.device.index) if target.device and runs_here else None
-        with progress(f"tiles of {target.kept_yx[0]} px", quiet=silent) as update:
-            yield build_engine(
+        with only_build(), progress(f"tiles of {target.kept_yx[0]} px", quiet=silent) as update:
+            built = build_engine(
                 model, target, folder, accept=accept, on_progress=lambda share, phase: update(share, 1, phase)
             )
+        yield built
 
 
 def _targets(model: Model, wish: EngineWish) -> list[EngineTarget]:
@@ -102,21 +112,21 @@ def _targets(model: Model, wish: EngineWish) -> list[EngineTarget]:
     from unetctl.runtime.tensorrt_library import load_tensorrt
 
     device = cuda.device() if cuda.device_count() else None
+    typed = command_text("unetctl", "export", "--model", as_typed(model.path))
     if device is None and wish.library == TENSORRT:  # the GPU first: a library of gigabytes would not help without one
         raise UnavailableError(
             "TensorRT builds engines only where there is an NVIDIA GPU, and here is none",
             cause=cuda.why_no_device(),
-            hint="type it where the engine will run: unetctl export --model model.onnx --trt; "
-            "or build here for RTX cards: --trt-rtx",
+            hint=f"copy the model to the machine with the GPU and type there: {typed} --trt; "
+            f"or build here for RTX cards: {typed} --trt-rtx",
         )
     library = load_tensorrt(wish.library)
-    tiles = wish.tiles or default_tiles(model, wish.batch, device.free_bytes if device else None)
+    tiles = wish.tiles or default_tiles(model, device.free_bytes if device else None)
     return [
         EngineTarget(
             library=library,
             device=device,
             kept_yx=(kept, kept),
-            batch=wish.batch,
             compute_capabilities=wish.compute_capabilities,
         )
         for kept in tiles

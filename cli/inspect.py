@@ -15,6 +15,7 @@ from unetctl.cli.engine_models import is_engine_file
 from unetctl.cli.models import as_typed, is_checkpoint, model_path
 from unetctl.cli.wording import bytes_text, command_text, counted, path_text, safe_text, size_text
 from unetctl.runtime.builtin import builtin_card, builtin_name
+from unetctl.runtime.tensorrt_library import TENSORRT_RTX
 
 if TYPE_CHECKING:
     from unetctl.runtime.image import ImageInfo
@@ -136,8 +137,11 @@ def _engine(file: Path) -> Found:
     record = engine.record
     facts = json.loads(record.to_json(()))
     facts.pop("golden")
-    command = ["unetctl", "export", "--model", "MODEL.onnx", "--trt-rtx" if record.kind == "tensorrt-rtx" else "--trt"]
-    command += ["--tile", str(record.kept_yx[0]), "--batch", str(record.batch)]
+    is_rtx = record.kind == TENSORRT_RTX
+    command = ["unetctl", "export", "--model", "MODEL.onnx", "--trt-rtx" if is_rtx else "--trt"]
+    command += ["--tile", str(record.kept_yx[0])]
+    if is_rtx and record.compute_capabilities:
+        command += ["--compute-capability", ",".join(map(str, record.compute_capabilities))]
     return Found(
         kind="engine",
         title=f"an engine for {record.kind}",

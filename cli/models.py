@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unetctl.cli.engine_models import (
+    NO_OPTIONS,
     TENSORRT_ENGINE,
+    TensorRtOptions,
     engine_file_here,
     is_engine_file,
     open_engine_file,
     plan_loader,
-    trusting,
 )
 from unetctl.cli.extras import needs_extra
 from unetctl.cli.wording import command_text, path_text, safe_text
@@ -40,8 +41,7 @@ class Wish:
     """As `GPU`; empty for what the engine takes itself."""
     caches: bool = False
     """What an engine compiles may be kept for the next run."""
-    trust_engine: bool = False
-    """TensorRT loads plans that were built elsewhere."""
+    tensorrt: TensorRtOptions = NO_OPTIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,14 +97,17 @@ def is_checkpoint(path: Path) -> bool:
 def open_model(path: Path, wish: Wish) -> RunnableModel:
     """Read a model, a checkpoint or an engine, and choose what runs it.
 
-    Raises `UsageError` where the engine cannot run this kind of file, what `choose_engine` raises, and what reading
-    raises. A device that was named is tried on the model's golden tiles first: no export compared it.
+    Raises `UsageError` where the engine cannot run this kind of file or has no such options, what `choose_engine`
+    raises, and what reading raises. A device that was named is tried on the model's golden tiles first: no export
+    compared it.
     """
     if is_engine_file(path):
-        model, choice = open_engine_file(path, wish.engine, precision=wish.precision, trust_engine=wish.trust_engine)
+        model, choice = open_engine_file(path, wish.engine, wish.tensorrt, precision=wish.precision)
         return RunnableModel(model=model, choice=choice)
     if is_checkpoint(path):
-        return _open_checkpoint(path, wish)
+        runnable = _open_checkpoint(path, wish)
+        wish.tensorrt.applied(runnable.choice)  # torch has none of them
+        return runnable
     if wish.engine == "torch":
         raise UsageError(
             f"torch cannot run {path_text(path)}",
@@ -119,7 +122,7 @@ def open_model(path: Path, wish: Wish) -> RunnableModel:
     choice = choose_engine(wish.engine, model, precision=wish.precision, device=wish.device, caches=wish.caches)
     if wish.device:
         refuse_other_labels(model, choice)
-    return RunnableModel(model=model, choice=trusting(choice) if wish.trust_engine else choice)
+    return RunnableModel(model=model, choice=wish.tensorrt.applied(choice))
 
 
 def runnable_everywhere(

@@ -10,9 +10,8 @@ from pathlib import Path
 from unetctl.cli.models import RunnableModel, as_typed
 from unetctl.cli.wording import command_text, counted, path_text
 from unetctl.runtime.errors import UnetctlError, UsageError
+from unetctl.runtime.result_names import BESIDE_SUFFIXES, RESULT_SUFFIX
 
-RESULT_SUFFIX = ".labels.ome.tif"
-PREVIEW_SUFFIX = ".labels.preview.png"
 _OME_SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.btf")
 
 
@@ -33,15 +32,16 @@ def result_path(image: Path) -> Path:
 
 
 def is_own_result(image: Path) -> bool:
-    """Tell whether a file is a label image that unetctl made, or the preview beside one.
+    """Tell whether a file is a label image that unetctl made, or the preview or trace beside one.
 
     A file that cannot be opened is none: what is wrong with it is said where it is segmented.
     """
     from unetctl.runtime.image import open_image
 
-    if image.name.endswith(PREVIEW_SUFFIX):
-        beside = image.with_name(image.name.removesuffix(PREVIEW_SUFFIX) + RESULT_SUFFIX)
-        return beside.is_file() and is_own_result(beside)
+    for suffix in BESIDE_SUFFIXES:
+        if image.name.endswith(suffix):
+            beside = image.with_name(image.name.removesuffix(suffix) + RESULT_SUFFIX)
+            return beside.is_file() and is_own_result(beside)
     try:
         source = open_image(image)
     except UnetctlError:
@@ -69,7 +69,7 @@ def refuse_own_result(image: Path) -> None:
         )
 
 
-def command_again(image: Path, target: Path, runnable: RunnableModel, view: View) -> str:
+def command_again(image: Path, target: Path, runnable: RunnableModel, view: View, *, blank: int | None = None) -> str:
     """Return the command that makes a result again; it travels with the result, so it names no folder but this one."""
     words: list[str | Path] = [
         "unetctl",
@@ -85,6 +85,8 @@ def command_again(image: Path, target: Path, runnable: RunnableModel, view: View
         words += ["--series", str(view.series)]
     if view.level:
         words += ["--level", str(view.level)]
+    if blank is not None:
+        words += ["--skip-blank", "--blank-label", runnable.model.spec.classes[blank].name]
     if target != result_path(image):
         words += ["--output", _portable(target)]
     return command_text(*words)

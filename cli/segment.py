@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,9 +13,12 @@ from unetctl.cli import output, segment_report
 from unetctl.cli.engine_models import (
     CompileCacheSwitch,
     DeviceName,
+    Devices,
     EngineName,
     PrecisionName,
+    TensorRtOptions,
     TrustEngine,
+    parse_devices,
 )
 from unetctl.cli.exit_codes import exit_code
 from unetctl.cli.models import RunnableModel, Wish, open_model
@@ -30,6 +33,7 @@ from unetctl.cli.results import (
     refuse_shared_results,
     result_path,
 )
+from unetctl.cli.segment_plan import plan_all
 from unetctl.cli.wording import counted, path_text
 from unetctl.runtime.errors import UnetctlError, UsageError
 
@@ -47,6 +51,9 @@ class Settings:
     view: View
     overwrite: bool
     preview: bool
+    profile: bool
+    blank: int | None
+    """Class of what is left out."""
     quiet: bool
     as_json: bool
 
@@ -76,6 +83,7 @@ def segment(
     precision: PrecisionName = "auto",
     device: DeviceName = "",
     trust_engine: TrustEngine = False,
+    devices: Devices = "",
     compile_cache: CompileCacheSwitch = True,
     max_memory: Annotated[
         str,
@@ -91,6 +99,20 @@ def segment(
     level: Annotated[int, typer.Option(metavar="N", help="Pyramid level; 0 is the full size.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
     preview: Annotated[bool, typer.Option(help="Make a small picture of the result.")] = True,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Say where the time went, and write a trace for ui.perfetto.dev.")
+    ] = False,
+    skip_blank: Annotated[
+        bool,
+        typer.Option(
+            "--skip-blank",
+            help="Leave out tiles whose pixels, margins included, are of one value or were never written: they get the "
+            "background's label, which the network might not have given. All other labels stay the same.",
+        ),
+    ] = False,
+    blank_label: Annotated[
+        str, typer.Option(metavar="NAME", help="Class for what --skip-blank leaves out; default: the background.")
+    ] = "",
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and do nothing.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the paths of the results only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -104,34 +126,40 @@ def segment(
             f"--output names one file, and {len(paths)} images are given",
             hint="leave it out: each result goes beside its image",
         )
-    for image in paths:
-        if image.is_dir():
-            hint = f"name the images in it, as {path_text(image / '*.tif')}"
-            raise UsageError(f"{path_text(image)} is a folder", hint=hint)
+    if folder := next((one for one in paths if one.is_dir()), None):
+        hint = f"name the images in it, as {path_text(folder / '*.tif')}"
+        raise UsageError(f"{path_text(folder)} is a folder", hint=hint)
     for option, value, lowest in (("--threads", threads, 1), ("--series", series, 0), ("--level", level, 0)):
         check_count(value, lowest, option=option)
-    settings = Settings(
-        view=View(
-            series=series,
-            level=level,
-            channels=parse_channels(channels, option="--channels") if channels else None,
-        ),
-        overwrite=overwrite,
-        preview=preview,
-        quiet=quiet,
-        as_json=as_json,
+    if blank_label and not skip_blank:
+        raise UsageError("--blank-label says what --skip-blank leaves out, and that is not asked for")
+    view = View(
+        series=series,
+        level=level,
+        channels=parse_channels(channels, option="--channels") if channels else None,
     )
+    from unetctl.runtime.blank import blank_class
     from unetctl.runtime.run import Resources
 
     budget = parse_bytes(max_memory, option="--max-memory") if max_memory else None
     resources = Resources.of_this_machine(max_memory_bytes=budget, threads=threads)
-    wish = Wish(engine=engine, precision=precision, device=device, caches=compile_cache, trust_engine=trust_engine)
+    tensorrt = TensorRtOptions(trust_engine=trust_engine, devices=parse_devices(devices))
+    wish = Wish(engine=engine, precision=precision, device=device, caches=compile_cache, tensorrt=tensorrt)
     path, why_model = model_to_use(model, config_file, wish)
     runnable = open_model(path, wish)
+    settings = Settings(
+        view=view,
+        overwrite=overwrite,
+        preview=preview,
+        profile=profile,
+        blank=blank_class(runnable.model.spec, blank_label) if skip_blank else None,
+        quiet=quiet,
+        as_json=as_json,
+    )
     if not (quiet or as_json):
         segment_report.show_choices(runnable, f" ({why_model})" if why_model else "")
     if plan:
-        _plan_all(paths, runnable, resources, settings)
+        plan_all(paths, runnable, resources, view, blank=settings.blank, as_json=as_json)
     else:
         _segment_all(paths, output_path, runnable, resources, settings)
 
@@ -199,37 +227,11 @@ def _segment_one(
             resources=resources,
             overwrite=settings.overwrite,
             preview=settings.preview,
+            profiled=settings.profile,
+            blank=settings.blank,
             series=settings.view.series,
             level=settings.view.level,
             channels=settings.view.channels,
-            command=command_again(image, target, runnable, settings.view),
+            command=command_again(image, target, runnable, settings.view, blank=settings.blank),
             on_progress=on_progress,
         )
-
-
-def _plan_all(paths: Sequence[Path], runnable: RunnableModel, resources: Resources, settings: Settings) -> None:
-    """Show what each run would do. The time is that of the network, the slowest stage."""
-    from unetctl.runtime.expected import multiply_adds_per_second
-    from unetctl.runtime.segmentation import plan_file
-
-    values: list[dict[str, Any]] = []
-    speed = 0.0
-    for image in paths:
-        refuse_own_result(image)
-        report = plan_file(
-            image,
-            model=runnable.model,
-            engine=runnable.choice,
-            resources=resources,
-            series=settings.view.series,
-            level=settings.view.level,
-            channels=settings.view.channels,
-        )
-        speed = speed or multiply_adds_per_second(runnable.model, runnable.choice, resources.threads)
-        seconds = report.multiply_adds / speed
-        if settings.as_json:
-            values.append({**asdict(report), "expected_seconds": seconds})
-        else:
-            segment_report.show_plan(report, seconds)
-    if settings.as_json:
-        output.result_json(values[0] if len(paths) == 1 else values)

@@ -20,7 +20,7 @@ from unetctl.cli.wording import (
 )
 
 if TYPE_CHECKING:
-    from unetctl.runtime.report import PlanReport, SegmentReport
+    from unetctl.runtime.report import BlankReport, PlanReport, ProfileReport, SegmentReport
 
 
 def show_choices(runnable: RunnableModel, why_model: str) -> None:
@@ -46,9 +46,12 @@ def show(report: SegmentReport) -> None:
             ("time", _phases_text(report)),
             ("stages", _stages_text(report)),
             ("classes", _classes_text(report)),
+            ("skipped", _blank_text(report.blank) if report.blank else ""),
             ("preview", path_text(report.preview) if report.preview else ""),
         ]
     )
+    if report.profile is not None:
+        _show_profile(report, report.profile)
     _show_notices(report)
 
 
@@ -113,9 +116,37 @@ def _stages_text(report: SegmentReport) -> str:
     return f"{worked}; the network waited {seconds_text(report.seconds['network_waited'])}"
 
 
+def _show_profile(report: SegmentReport, profile: ProfileReport) -> None:
+    """Print what each stage did and waited for, and how much of the time the network was at work."""
+    output.result()
+    headers = ("stage", "threads", "busy, s", "for input, s", "for output, s", "processor, s", "MB in", "MB out")
+    rows = [
+        [
+            one.stage,
+            str(one.threads),
+            *(f"{seconds:.2f}" for seconds in (one.busy, one.waited_for_input, one.waited_for_output, one.processor)),
+            *(f"{count / 1e6:.1f}" for count in (one.bytes_in, one.bytes_out)),
+        ]
+        for one in profile.stages
+    ]
+    output.table(headers, rows)
+    output.result()
+    output.pairs(
+        [
+            ("network", f"at work {percent_text(report.engine_share)} of the time, start-up apart"),
+            ("trace", f"{path_text(profile.trace)}: open it at ui.perfetto.dev, it stays on this machine"),
+        ]
+    )
+
+
 def _classes_text(report: SegmentReport) -> str:
     shares = ((name, count / _pixels(report)) for name, count in report.class_pixels.items())
     return ", ".join(f"{safe_text(name)} {percent_text(share)}" for name, share in shares)
+
+
+def _blank_text(blank: BlankReport) -> str:
+    where = f"{counted(blank.tiles, 'blank tile')}, {pixels_text(blank.pixels)}, {percent_text(blank.share)}"
+    return f"{where} of the image, labelled {safe_text(blank.label)}"
 
 
 def _show_notices(report: SegmentReport) -> None:

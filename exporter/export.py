@@ -23,7 +23,7 @@ from unetctl.exporter.judge import JudgedTile, JudgedTiles, hinted_verdicts
 from unetctl.exporter.subject import Subject, read_subject
 from unetctl.exporter.to_onnx import to_onnx
 from unetctl.runtime.check import check_model
-from unetctl.runtime.engines import ENGINES, engine_status, open_engine, run_file
+from unetctl.runtime.engines import engine_status, engines_at_once, open_engine, run_file
 from unetctl.runtime.errors import CheckFailedError, UnavailableError
 from unetctl.runtime.golden import pack_golden
 from unetctl.runtime.model import Model, read_model
@@ -99,9 +99,9 @@ def usable_names(engines: tuple[str, ...] | None) -> tuple[str, ...]:
 
     Raises `UnavailableError` where there is none.
     """
-    statuses = engine_status()
-    names = engines or tuple(one.name for one in statuses if one.usable and not ENGINES[one.name].has_fixed_shapes)
+    names = engines or engines_at_once()
     if not names:
+        statuses = engine_status()
         raise UnavailableError(
             "no engine of this machine can run the exported model, so it cannot be compared with PyTorch",
             cause="; ".join(f"{one.name}: {one.why_not}" for one in statuses),

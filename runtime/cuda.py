@@ -89,7 +89,7 @@ def device_count() -> int:
 
 
 def why_no_device() -> str:
-    """Say in CUDA's words why `device_count` is 0."""
+    """Say why `device_count` is 0."""
     try:
         cudart = import_cudart()
     except UnavailableError as missing:
@@ -97,7 +97,12 @@ def why_no_device() -> str:
     error, count = cudart.cudaGetDeviceCount()
     if error == cudart.cudaError_t.cudaSuccess:
         return "" if count else "the driver knows no CUDA device"
-    return _text(cudart, error)
+    if error != cudart.cudaError_t.cudaErrorInsufficientDriver:
+        return _text(cudart, error)
+    (_, driver), (_, own) = cudart.cudaDriverGetVersion(), cudart.cudaRuntimeGetVersion()
+    if not driver:  # CUDA calls this an old driver too
+        return f"NVIDIA's driver is not installed, or does not run ({error.name})"
+    return f"the driver is for CUDA {_version(driver)}, and cuda-bindings for {_version(own)} ({error.name})"
 
 
 def device(index: int = 0) -> DeviceFacts:

@@ -19,12 +19,14 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from unetctl.runtime.engine_file import EngineFile, engine_name, write_engine_file
+from unetctl.runtime.engine_lock import TRIAL
 from unetctl.runtime.engine_match import this_machine
 from unetctl.runtime.engine_record import EngineRecord
 from unetctl.runtime.engine_trust import engine_cache, remember_built
 from unetctl.runtime.errors import DataError, UsageError
 from unetctl.runtime.geometry import alignment_px, input_px, margin_px, shrinkage_px
 from unetctl.runtime.model import Model
+from unetctl.runtime.plan import CHUNK_PX
 from unetctl.runtime.system import write_atomically
 from unetctl.runtime.tensorrt_build import BuiltPlan, build_plan
 from unetctl.runtime.tensorrt_callbacks import OnProgress
@@ -46,7 +48,6 @@ class EngineTarget:
     """The current device of this thread; None only with TensorRT for RTX."""
     kept_yx: tuple[int, int]
     """Pixels that a tile keeps."""
-    batch: int = 1
     compute_capabilities: tuple[int, ...] = ()
     """As 89 for 8.9, only with TensorRT for RTX; none leaves the choice to it."""
 
@@ -70,7 +71,7 @@ def build_engine(
         model.path,
         library=target.library,
         device=target.device,
-        batch=target.batch,
+        batch=1,
         shape=planned.input_yx,
         timing_cache=timing_path.read_bytes() if timing_path.is_file() else b"",
         compute_capabilities=target.compute_capabilities,
@@ -85,7 +86,7 @@ def build_engine(
     remember_built(record.plan_sha256)
     name = engine_name(model.path.stem, record)
     if accept is not None:
-        with TemporaryDirectory(prefix=".engine.", dir=folder) as aside:
+        with TemporaryDirectory(prefix=TRIAL, dir=engine_cache()) as aside:
             acceptance = accept(write_engine_file(Path(aside, name), built.plan, record, model.golden))
         record = replace(record, acceptance=acceptance)
     return write_engine_file(folder / name, built.plan, record, model.golden)
@@ -104,7 +105,6 @@ def planned_record(model: Model, target: EngineTarget) -> EngineRecord:
         plan_bytes=0,
         onnx_sha256=model.sha256,
         precision=model.record.precision,
-        batch=target.batch,
         input_yx=shape,
         output_yx=(shape[0] - lost, shape[1] - lost),
         compute_capabilities=target.compute_capabilities if target.library.is_rtx else own,
@@ -127,7 +127,7 @@ def _input_shape(model: Model, kept_yx: tuple[int, int]) -> tuple[int, int]:
     text = f"{kept_yx[0]} x {kept_yx[1]} px"
     if any(size <= 0 or size % step for size in kept_yx):
         raise UsageError(
-            f"a tile cannot keep {text}", cause=f"this network needs multiples of {step}", hint=f"--tile {16 * step}"
+            f"a tile cannot keep {text}", cause=f"this network needs multiples of {step}", hint=f"--tile {CHUNK_PX}"
         )
     height, width = (input_px(size, depth) for size in kept_yx)
     golden = [max((tile.image.shape[axis] for tile in model.golden), default=0) for axis in (1, 2)]
@@ -135,7 +135,7 @@ def _input_shape(model: Model, kept_yx: tuple[int, int]) -> tuple[int, int]:
         raise UsageError(
             f"an engine whose tiles keep {text} cannot be checked",
             cause=f"the golden tiles of {model.path} are larger",
-            hint=f"--tile {max(golden) - 2 * margin_px(depth)} or more",
+            hint=f"--tile {-(-(max(golden) - 2 * margin_px(depth)) // CHUNK_PX) * CHUNK_PX}",
         )
     return height, width
 

@@ -1,7 +1,7 @@
 """An engine on disk: a plan exactly as the library wrote it, and its record beside it.
 
-    cells-1a2b3c4d-512-b1-fp32-trt11.4.0.106-sm89-linux-x86_64.engine         trtexec --loadEngine takes it
-    cells-1a2b3c4d-512-b1-fp32-trt11.4.0.106-sm89-linux-x86_64.engine.json    unetctl.runtime.engine_record
+    cells-1a2b3c4d-512-fp32-trt11.4.0.106-sm89-linux-x86_64.engine         trtexec --loadEngine takes it
+    cells-1a2b3c4d-512-fp32-trt11.4.0.106-sm89-linux-x86_64.engine.json    unetctl.runtime.engine_record
 
 The record is written last, so a plan without one is what a killed build left.
 """
@@ -65,7 +65,6 @@ def engine_name(stem: str, record: EngineRecord) -> str:
         re.sub(r"[^A-Za-z0-9_.]+", "_", stem).strip("._") or "model",
         record.onnx_sha256[:8],
         f"{height}" if height == width else f"{height}x{width}",
-        f"b{record.batch}",
         record.precision,
         f"{'rtx' if is_rtx else 'trt'}{record.library_version}",
         "+".join(f"sm{one}" for one in record.compute_capabilities) or "sm80plus",

@@ -37,7 +37,6 @@ class EngineRecord:
     """Of the model file that it was built from."""
     precision: str
     """Of the graph, as the model's own record says."""
-    batch: int
     input_yx: tuple[int, int]
     output_yx: tuple[int, int]
     compute_capabilities: tuple[int, ...]
@@ -98,8 +97,10 @@ class EngineRecord:
             return f"kind {self.kind!r}; this version knows {', '.join(FLOORS)}"
         if not (_SHA256.fullmatch(self.plan_sha256) and _SHA256.fullmatch(self.onnx_sha256)):
             return "a SHA-256 is 64 hexadecimal digits"
-        if type(self.batch) is not int or type(self.plan_bytes) is not int or min(self.batch, self.plan_bytes) < 1:
-            return f"batch {self.batch!r} and {self.plan_bytes!r} bytes"
+        if type(self.plan_bytes) is not int or self.plan_bytes < 1:
+            return f"{self.plan_bytes!r} bytes"
+        if not isinstance(self.acceptance, dict):
+            return f"acceptance {self.acceptance!r}"
         lost = shrinkage_px(self.spec.depth)
         if len(self.input_yx) != 2 or self.output_yx != tuple(size - lost for size in self.input_yx):
             return f"{self.input_yx} px in and {self.output_yx} px out, at depth {self.spec.depth}"

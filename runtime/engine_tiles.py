@@ -20,7 +20,7 @@ LIBRARY_BYTES = 768 << 20
 """Of the device, for CUDA's and TensorRT's own. NOT MEASURED."""
 
 
-def default_tiles(model: Model, batch: int, free_bytes: int | None) -> tuple[int, ...]:
+def default_tiles(model: Model, free_bytes: int | None) -> tuple[int, ...]:
     """Return the kept pixels of the default tiles whose engines fit into `free_bytes` of a device, the first always.
 
     All of them if it is not known what is free, as where an engine is built for another machine.
@@ -28,15 +28,15 @@ def default_tiles(model: Model, batch: int, free_bytes: int | None) -> tuple[int
     if free_bytes is None:
         return DEFAULT_TILES
     first, *others = DEFAULT_TILES
-    return (first, *(kept for kept in others if device_bytes(model, kept, batch) <= free_bytes))
+    return (first, *(kept for kept in others if device_bytes(model, kept) <= free_bytes))
 
 
-def device_bytes(model: Model, kept_px: int, batch: int) -> int:
+def device_bytes(model: Model, kept_px: int) -> int:
     """Estimate the device memory of an engine for tiles that keep `kept_px`, with all its slots."""
     spec = model.spec
     network = layers(spec.depth, spec.base_channels, len(spec.channels), len(spec.classes))
     side = input_px(kept_px, spec.depth)
     value_bytes = 4 if model.record.precision == "fp32" else 2
-    activations = int(ACTIVATION_FACTOR * value_bytes * activation_values(side, side, network) * batch)
-    slots = SLOTS * (activations + slot_bytes(spec, (side, side), batch))
+    activations = int(ACTIVATION_FACTOR * value_bytes * activation_values(side, side, network))
+    slots = SLOTS * (activations + slot_bytes(spec, (side, side), 1))
     return LIBRARY_BYTES + value_bytes * weight_values(network) + slots

@@ -13,37 +13,20 @@ need `--trust-engine`, which is asked for each time and never remembered.
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unetctl.runtime.errors import DataError, MissingInputError, RefusedError, StorageError
+from unetctl.runtime.errors import DataError, MissingInputError, RefusedError
+from unetctl.runtime.user_cache import user_cache
 
 if TYPE_CHECKING:
     from unetctl.runtime.engine_file import EngineFile
 
 
 def engine_cache() -> Path:
-    """Return the user's own folder for engines; it is made if it is not there.
-
-    Raises `RefusedError` if others own it or can write to it, and `StorageError` if it cannot be made.
-    """
-    folder = _cache_home() / "unetctl" / "engines"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _refuse_shared(folder)
-        (folder / "built").mkdir(mode=0o700, exist_ok=True)
-        _refuse_shared(folder / "built")
-    except OSError as error:
-        if isinstance(error, RefusedError):
-            raise
-        raise StorageError(
-            f"the folder for engines {folder} cannot be made",
-            cause=error.strerror or str(error),
-            hint="set XDG_CACHE_HOME (on Windows LOCALAPPDATA) to a folder of your own",
-        ) from error
+    """Return the user's own folder for engines; it is made if it is not there. Raises as `user_cache`."""
+    folder = user_cache("engines")
+    user_cache("engines/built")
     return folder
 
 
@@ -78,34 +61,3 @@ def trusted_plan(engine: EngineFile, *, trust_foreign: bool) -> bytes:
             "or --trust-engine, if you trust whoever made it as you would trust their program",
         )
     return plan
-
-
-def _cache_home() -> Path:
-    try:
-        if os.name == "nt":
-            return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-        if sys.platform == "darwin":
-            return Path.home() / "Library" / "Caches"
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError as error:
-        raise StorageError("no folder for engines: this user has no home", hint="set XDG_CACHE_HOME") from error
-
-
-def _refuse_shared(folder: Path) -> None:
-    """Raise `RefusedError` unless only this user can write there; Windows keeps a user's folders from others itself."""
-    if os.name == "nt":
-        return
-    found = folder.lstat()
-    wrong = ""
-    if not stat.S_ISDIR(found.st_mode):
-        wrong = "it is no folder of its own but a link or a file"
-    elif found.st_uid != os.getuid():
-        wrong = f"it belongs to user {found.st_uid}, and you are {os.getuid()}"
-    elif found.st_mode & 0o077:
-        wrong = f"others may use it (mode {stat.S_IMODE(found.st_mode):o})"
-    if wrong:
-        raise RefusedError(
-            f"the folder for engines {folder} is not yours alone",
-            cause=wrong,
-            hint=f"look into it, then remove it: {folder}",
-        )

@@ -113,6 +113,11 @@ def engine_status() -> tuple[EngineStatus, ...]:
     return tuple(_module(name).status() for name in ENGINES)
 
 
+def engines_at_once() -> tuple[str, ...]:
+    """List the engines that can run here and take a new model as it is: those on which `export` compares it."""
+    return tuple(one.name for one in engine_status() if one.usable and not ENGINES[one.name].has_fixed_shapes)
+
+
 def choose_engine(
     name: str, model: Model | None = None, *, precision: str = AUTO, device: str = "", caches: bool = False
 ) -> EngineChoice:

@@ -23,7 +23,9 @@ def multiply_adds_per_second(model: Model, engine: EngineChoice, threads: int) -
     if not model.golden:
         raise DataError(f"{model.path} has no golden tiles", hint="train again, or use a run that is complete")
     tile, spec = model.golden[0], model.spec
-    height, width = tile.image.shape[1:]
+    golden_yx = tile.image.shape[1:]
+    able = [one for one in engine.fixed_shapes(model) if all(a <= b for a, b in zip(golden_yx, one, strict=True))]
+    height, width = min(able, default=golden_yx)  # what is computed, whatever the tile
     network = layers(spec.depth, spec.base_channels, len(spec.channels), len(spec.classes))
     statistics = None
     if spec.normalisation.scope is Scope.IMAGE:
@@ -32,7 +34,7 @@ def multiply_adds_per_second(model: Model, engine: EngineChoice, threads: int) -
     seconds = []
     with engine.open(request) as opened:
         for _ in range(REPEATS):
-            opened.buffer(0, (height, width))[0] = tile.image
+            opened.buffer(0, (height, width))[0, :, : golden_yx[0], : golden_yx[1]] = tile.image
             begun = time.perf_counter()
             opened.submit(0, statistics)
             opened.result(0)

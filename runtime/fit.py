@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from unetctl.runtime.errors import DataError
 from unetctl.runtime.image import ImageInfo, ImageSource, check_read
 from unetctl.runtime.plan import Window
+from unetctl.runtime.reads import ReadGrid
 from unetctl.runtime.spec import ModelSpec, PixelType, Scope
 
 PIXEL_SIZE_TOLERANCE = 0.15
@@ -30,9 +31,9 @@ class Widened:
         self._source.read(plane, window, narrow)
         out[...] = narrow
 
-    def limit_cache(self, cache_bytes: int) -> None:
+    def limit_cache(self, cache_bytes: int, reads: ReadGrid | None = None) -> None:
         """Keep so many bytes of decoded chunks."""
-        self._source.limit_cache(cache_bytes)
+        self._source.limit_cache(cache_bytes, reads)
 
     def close(self) -> None:
         """Close the image."""

@@ -16,13 +16,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unetctl.runtime.errors import DataError, UsageError
 from unetctl.runtime.plan import Window
+
+if TYPE_CHECKING:
+    from unetctl.runtime.random_access import OnDisk
+    from unetctl.runtime.reads import ReadGrid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,8 @@ class ImageInfo:
     """Pixels that must be decoded at once."""
     chunk_bytes: int
     """Decoded size of one chunk with all its samples; 0 where any window is read as it is, and nothing is decoded."""
+    decoder_bytes: int = 0
+    """What decoding a chunk takes beside its pixels: the chunk as the file holds it, and copies on the way."""
     made_by: str | None
     """The provenance (JSON) that unetctl wrote, if this image is one of its results."""
 
@@ -66,30 +72,38 @@ class ImageSource(Protocol):
     def read(self, plane: int, window: Window, out: NDArray[np.generic]) -> None:
         """Fill `out`, `[C, h, w]` of the image's dtype with any strides, with a window that lies inside the image."""
 
-    def limit_cache(self, cache_bytes: int) -> None:
-        """Keep at most so many bytes of decoded chunks for the next reads."""
+    def limit_cache(self, cache_bytes: int, reads: ReadGrid | None = None) -> None:
+        """Keep at most so many bytes of decoded chunks for the next reads, which are `reads` of every plane."""
 
     def close(self) -> None:
         """Give the file back."""
 
 
 def open_image(
-    path: str | Path, *, series: int | None = None, level: int = 0, channels: tuple[int, ...] | None = None
+    path: str | Path,
+    *,
+    series: int | None = None,
+    level: int = 0,
+    channels: tuple[int, ...] | None = None,
+    on_disk: OnDisk | None = None,
+    sparse: bool = False,
 ) -> ImageSource:
     """Open an image by what it contains, whatever its name says; only its header is read.
 
     `series` chooses one of several images in a TIFF (default: the only one that is no thumbnail, label or macro
-    picture), `level` a pyramid level (0 is the full size), `channels` which channels to deliver, in order.
+    picture), `level` a pyramid level (0 is the full size), `channels` which channels to deliver, in order. `on_disk` is
+    told of every read of the file. In a `sparse` TIFF, chunks that were never written are read as the file's value
+    for no data; else they are an error.
     Raises `MissingInputError`, `DataError`, `RefusedError`, and `UsageError` for a series, level or channel it has not.
     """
     from unetctl.runtime.random_access import RandomAccessFile
 
-    file = RandomAccessFile(Path(path))
+    file = RandomAccessFile(Path(path), on_disk=on_disk)
     try:
         if file.starts_with(b"II", b"MM"):
             from unetctl.runtime.source_tiff import open_tiff
 
-            return open_tiff(file, series=series, level=level, channels=channels)
+            return open_tiff(file, series=series, level=level, channels=channels, sparse=sparse)
         from unetctl.runtime.source_picture import open_picture
 
         if series or level:
@@ -131,7 +145,7 @@ class ArraySource:
         check_read(self.info, plane, window, out)
         out[...] = self._planes[plane, :, window.y0 : window.y1, window.x0 : window.x1]
 
-    def limit_cache(self, cache_bytes: int) -> None:
+    def limit_cache(self, cache_bytes: int, reads: ReadGrid | None = None) -> None:
         """Nothing is decoded, so nothing is kept."""
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from unetctl.runtime.errors import ResourceError
 from unetctl.runtime.geometry import margin_px
 from unetctl.runtime.image import ImageInfo
 from unetctl.runtime.plan import CHUNK_PX, MAX_TILE_AREA_PX, TilePlan, plan_tiles, plan_tiles_within
+from unetctl.runtime.reads import read_grid
 from unetctl.runtime.spec import ModelSpec
 from unetctl.runtime.system import free_memory_bytes
 
@@ -27,7 +28,10 @@ SLOTS = 3
 """One batch is computed, one is ready, one is drained or filled."""
 
 MAX_SHARED_BYTES = 256 << 20
-"""What is spent at most on not decoding the border chunks of two rows of tiles twice."""
+"""What may make tiles smaller so that chunks under two rows of them are decoded once; what is left over may be more."""
+
+MAX_TILE_AREA_BLANK_PX = 1024 * 1024
+"""The largest tile where blank ones are left out: 6 % more multiply-adds, and far more of a slide is empty tiles."""
 
 LARGE_CHUNK_BYTES = 16 << 20
 """Decoded size of a chunk from which the image itself is a reason for a budget that does not suffice."""
@@ -49,6 +53,8 @@ class MemoryPlan:
     tiles: TilePlan
     cache_bytes: int
     expected_bytes: int
+    bytes_to_decode_once: int
+    """What would have to be allowed for each chunk of the image to be decoded once; `expected_bytes` if it is."""
 
 
 def default_budget_bytes() -> int:
@@ -65,20 +71,29 @@ def plan_within(
     baseline_bytes: int,
     readers: int,
     fixed_shapes: Sequence[tuple[int, int]] = (),
+    max_area_px: int = MAX_TILE_AREA_PX,
 ) -> MemoryPlan:
     """Choose the tiles with the fewest multiply-adds whose run stays under `budget_bytes`.
 
     `baseline_bytes` is what the process holds before the engine is opened. `fixed_shapes` are the input shapes that the
-    engine works in, if it does not take any. Raises `ResourceError` with the number of bytes that the smallest tile
-    needs.
+    engine works in, if it does not take any; else tiles keep at most `max_area_px`. Raises `ResourceError` with the
+    number of bytes that the smallest tile needs.
     """
     network = layers(spec.depth, spec.base_channels, len(spec.channels), len(spec.classes))
     needed = 0
-    for tiles in _candidates((info.height, info.width), spec.depth, network, fixed_shapes):
-        cache_bytes = _cache_bytes(info, tiles, readers)
-        needed = baseline_bytes + engine_bytes(tiles.read_shapes()[0]) + cache_bytes + _writer_bytes(info, tiles)
+    for tiles in _candidates((info.height, info.width), spec.depth, network, fixed_shapes, max_area_px):
+        cache_bytes, once_bytes = _cache_bytes(info, tiles, readers)
+        rest = baseline_bytes + engine_bytes(tiles.read_shapes()[0]) + _writer_bytes(info, tiles)
+        rest += readers * info.decoder_bytes
+        needed = rest + cache_bytes
         if needed <= budget_bytes:
-            return MemoryPlan(tiles=tiles, cache_bytes=cache_bytes, expected_bytes=needed)
+            cache_bytes = min(once_bytes, cache_bytes + budget_bytes - needed)
+            return MemoryPlan(
+                tiles=tiles,
+                cache_bytes=cache_bytes,
+                expected_bytes=rest + cache_bytes,
+                bytes_to_decode_once=rest + once_bytes,
+            )
     raise ResourceError(
         f"{info.path}: {needed / 2**20:,.0f} MiB are needed for the smallest tile, "
         f"{budget_bytes / 2**20:,.0f} are allowed",
@@ -88,7 +103,11 @@ def plan_within(
 
 
 def _candidates(
-    image_yx: tuple[int, int], depth: int, network: tuple[Layer, ...], fixed_shapes: Sequence[tuple[int, int]]
+    image_yx: tuple[int, int],
+    depth: int,
+    network: tuple[Layer, ...],
+    fixed_shapes: Sequence[tuple[int, int]],
+    max_area_px: int,
 ) -> Iterator[TilePlan]:
     """Yield plans, those that compute the least first."""
     margin = 2 * margin_px(depth)
@@ -99,7 +118,7 @@ def _candidates(
             fixed.append((len(tiles) * multiply_adds([height], [width], network), len(fixed), tiles))
     for _, _, tiles in sorted(fixed, key=lambda one: one[:2]):
         yield tiles
-    for chunks in range(MAX_TILE_AREA_PX // CHUNK_PX**2, 0, -1) if not fixed else ():
+    for chunks in range(max_area_px // CHUNK_PX**2, 0, -1) if not fixed else ():
         yield plan_tiles(image_yx, depth=depth, max_area_px=chunks * CHUNK_PX**2, network=network)
 
 
@@ -111,19 +130,17 @@ def _strip(info: ImageInfo) -> str:
     return f", and this image is decoded in pieces of {size}: saved as tiles it would take less"
 
 
-def _cache_bytes(info: ImageInfo, tiles: TilePlan, readers: int) -> int:
-    """Return the decoded bytes worth keeping: the chunks under one window of each reader, and what the next ones share.
+def _cache_bytes(info: ImageInfo, tiles: TilePlan, readers: int) -> tuple[int, int]:
+    """Return the decoded bytes worth keeping, and those that must be for no chunk to be decoded twice.
 
-    Neighbouring windows overlap by twice the margin. To decode nothing twice, the rows of chunks under that overlap
-    must be kept for the whole width of the image; an image too wide for that decodes its border chunks twice.
+    Neighbouring windows overlap by twice the margin, so the rows of chunks under that overlap must be kept for the
+    whole width of the image. In one too wide for that some of its border chunks are decoded twice.
     """
-    chunk_height, chunk_width = info.chunk_yx
-    height, width = tiles.read_shapes()[0]
-    columns = -(-info.width // chunk_width)
-    window = (-(-height // chunk_height) + 1) * min(columns, -(-width // chunk_width) + 1)
-    overlap = (-(-2 * margin_px(tiles.depth) // chunk_height) + 1) * columns if tiles.rows > 1 else 0
-    affordable = max(window, MAX_SHARED_BYTES // max(1, info.chunk_bytes))
-    return info.chunk_bytes * min(window * readers + overlap, max(window * readers, affordable))
+    if not info.chunk_bytes:
+        return 0, 0
+    window, once = read_grid(tiles).chunks_kept(info.chunk_yx, readers)
+    affordable = max(window, MAX_SHARED_BYTES // info.chunk_bytes)
+    return info.chunk_bytes * min(once, affordable), info.chunk_bytes * once
 
 
 def _writer_bytes(info: ImageInfo, tiles: TilePlan) -> int:

@@ -19,12 +19,12 @@ from unetctl.runtime.image import open_image
 from unetctl.runtime.labels import build_pyramid, encode_chunk
 from unetctl.runtime.ome_tiff import verify_ome_tiff, write_ome_tiff
 from unetctl.runtime.plan import CHUNK_PX, Tile
+from unetctl.runtime.result_names import preview_path
 from unetctl.runtime.run import Run
 from unetctl.runtime.store import ChunkStore
 from unetctl.runtime.system import publish
 
 SUFFIXES = (".tif", ".tiff")
-PREVIEW_SUFFIX = ".preview.png"
 
 
 class StoreSink:
@@ -46,11 +46,6 @@ class StoreSink:
                 counts += np.bincount(chunk.reshape(-1), minlength=len(counts))  # makes 8 bytes of each
         with self._lock:
             self.class_pixels += counts
-
-
-def preview_path(output: Path) -> Path:
-    """Return where the preview of `output` goes: beside it, under a name that is only unetctl's."""
-    return output.with_name(output.name[: -len(output.suffix)].removesuffix(".ome") + PREVIEW_SUFFIX)
 
 
 def check_output(output: Path, image: Path, *, overwrite: bool) -> None:
@@ -78,6 +73,7 @@ def publish_labels(
     run: Run,
     command: str,
     class_pixels: Mapping[str, int],
+    blank_px: int,
     overwrite: bool,
 ) -> None:
     """Build the pyramid, write the file in the run folder, verify it, and move it to its final path.
@@ -94,7 +90,7 @@ def publish_labels(
         plane_axes=info.plane_axes,
         spec=run.model.spec,
         pixel_size_um=info.pixel_size_um,
-        provenance=_provenance(run, command, class_pixels),
+        provenance=_provenance(run, command, class_pixels, blank_px),
     )
     verify_ome_tiff(finished, store)
     aside = output.with_name(f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{output.name}")
@@ -110,9 +106,10 @@ def publish_labels(
         ) from error
 
 
-def _provenance(run: Run, command: str, class_pixels: Mapping[str, int]) -> dict[str, Any]:
+def _provenance(run: Run, command: str, class_pixels: Mapping[str, int], blank_px: int) -> dict[str, Any]:
     """Return what the output says of how it was made: plain JSON values, and no folders of this machine."""
     info, model, tiles = run.source.info, run.model, run.memory.tiles
+    blank = {"label": model.spec.classes[run.blank].name, "pixels": blank_px} if run.blank is not None else None
     return {
         "format_version": 1,
         "unetctl": version("unetctl"),
@@ -138,6 +135,7 @@ def _provenance(run: Run, command: str, class_pixels: Mapping[str, int]) -> dict
         "tiles": len(tiles),
         "read_shapes": tiles.read_shapes(),
         "class_pixels": class_pixels,
+        "skipped_blank": blank,
     }
 
 

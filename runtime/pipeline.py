@@ -16,62 +16,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
+
+from unetctl.runtime.channel import Channel, ClosedError
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-Item = TypeVar("Item")
 
 POLL_SECONDS = 0.1
 """How long the calling thread sleeps between two looks for Ctrl-C."""
 
 PATIENCE_SECONDS = 1.0
 """How long a run that is given up waits for its threads; a tile that is being computed cannot always be stopped."""
-
-
-class ClosedError(Exception):
-    """The channel was closed: there is nothing more to take or no one left to give to."""
-
-
-class Channel(Generic[Item]):
-    """A queue between two stages that can be closed, and that adds up how long its takers waited."""
-
-    def __init__(self, items: Iterable[Item] = ()) -> None:
-        self._items = deque(items)
-        self._changed = threading.Condition()
-        self._closed = False
-        self.waited_seconds = 0.0
-
-    def put(self, item: Item) -> None:
-        """Add an item; it is dropped when the channel is closed, because then nobody will take it."""
-        with self._changed:
-            if not self._closed:
-                self._items.append(item)
-                self._changed.notify()
-
-    def take(self) -> Item:
-        """Remove and return the oldest item; wait for one. Raises `ClosedError` when there will be none."""
-        with self._changed:
-            if not self._items and not self._closed:
-                started = time.perf_counter()
-                self._changed.wait_for(lambda: self._items or self._closed)
-                self.waited_seconds += time.perf_counter() - started
-            if not self._items:
-                raise ClosedError
-            return self._items.popleft()
-
-    def take_now(self) -> Item | None:
-        """Remove and return the oldest item, or return None when there is none at this moment."""
-        with self._changed:
-            return self._items.popleft() if self._items else None
-
-    def close(self, *, discard: bool = False) -> None:
-        """Let takers have what is left (or nothing, with `discard`) and then end."""
-        with self._changed:
-            self._closed = True
-            if discard:
-                self._items.clear()
-            self._changed.notify_all()
 
 
 @dataclass(kw_only=True)
@@ -93,6 +49,20 @@ class StageTimes:
             setattr(self, stage, getattr(self, stage) + seconds)
 
 
+BUSY, INPUT, OUTPUT = "busy", "input", "output"
+"""What a thread does: its work, waiting for something to work on, or waiting for room for what it made."""
+
+
+class Observer(Protocol):
+    """Is told what the threads do, by the threads themselves; times are those of `time.perf_counter`."""
+
+    def span(self, stage: str, doing: str, started: float, ended: float) -> None:
+        """Note what the calling thread did: it is `fill`, `compute` or `drain`; the spans of a thread follow it."""
+
+    def thread_ended(self, stage: str, cpu_seconds: float) -> None:
+        """Note the processor time that the calling thread took, at its end."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stages(Generic[Job, Result]):
     """What each stage does. `submit` may return before the work is done; `collect` waits for it."""
@@ -104,13 +74,19 @@ class Stages(Generic[Job, Result]):
 
 
 def run_pipeline(
-    jobs: Iterable[Job], stages: Stages[Job, Result], *, slots: int, readers: int = 1, writers: int = 1
+    jobs: Iterable[Job],
+    stages: Stages[Job, Result],
+    *,
+    slots: int,
+    readers: int = 1,
+    writers: int = 1,
+    observer: Observer | None = None,
 ) -> StageTimes:
-    """Run every job through the stages; return when all are drained.
+    """Run every job through the stages; return when all are drained. An `observer` is told what each thread did.
 
     The first exception of any thread, or Ctrl-C in the calling thread, stops all of them and is raised.
     """
-    run = _Run(jobs, stages, slots=slots, readers=readers, writers=writers)
+    run = _Run(jobs, stages, slots=slots, readers=readers, writers=writers, observer=observer)
     started = time.perf_counter()
     run.start()
     try:
@@ -132,20 +108,35 @@ class _Run(Generic[Job, Result]):
     """The threads of one run and what they share."""
 
     def __init__(
-        self, jobs: Iterable[Job], stages: Stages[Job, Result], *, slots: int, readers: int, writers: int
+        self,
+        jobs: Iterable[Job],
+        stages: Stages[Job, Result],
+        *,
+        slots: int,
+        readers: int,
+        writers: int,
+        observer: Observer | None,
     ) -> None:
         self.stages = stages
         self.times = StageTimes()
         self.error: BaseException | None = None
         self.finished = threading.Event()
         self.free: Channel[int] = Channel(range(slots))
-        self.ready: Channel[tuple[int, Job]] = Channel()
+        self.ready: Channel[tuple[int, Job, float]] = Channel()  # and when its filling began
         self.done: Channel[tuple[int, Job, Result]] = Channel()
+        self._observer = observer
         self._jobs = iter(jobs)
         self._lock = threading.Lock()
         self._readers_left, self._writers_left = readers, writers
-        bodies = [self._read] * readers + [self._compute] + [self._write] * writers
-        self._threads = [threading.Thread(target=self._guard, args=(body,), daemon=True) for body in bodies]
+        bodies = [
+            *((f"reader {number + 1}", "fill", self._read) for number in range(readers)),
+            ("engine", "compute", self._compute),
+            *((f"writer {number + 1}", "drain", self._write) for number in range(writers)),
+        ]
+        self._threads = [
+            threading.Thread(name=name, target=self._guard, args=(stage, body), daemon=True)
+            for name, stage, body in bodies
+        ]
 
     def start(self) -> None:
         for thread in self._threads:
@@ -167,11 +158,19 @@ class _Run(Generic[Job, Result]):
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()) if self.error else None)
 
-    def _guard(self, body: Callable[[], None]) -> None:
+    def _guard(self, stage: str, body: Callable[[], None]) -> None:
         try:
             body()
+            if self._observer is not None:
+                self._observer.thread_ended(stage, time.thread_time())
         except BaseException as error:  # whatever it is, the calling thread raises it
             self.fail(error)
+
+    def _note(self, stage: str, *spans: tuple[str, float, float]) -> None:
+        if self._observer is not None:
+            for doing, started, ended in spans:
+                if ended > started:
+                    self._observer.span(stage, doing, started, ended)
 
     def _next_job(self) -> Job:
         with self._lock:
@@ -182,12 +181,15 @@ class _Run(Generic[Job, Result]):
     def _read(self) -> None:
         try:
             while True:
+                asked = time.perf_counter()
                 slot = self.free.take()
                 job = self._next_job()
                 started = time.perf_counter()
                 self.stages.fill(slot, job)
-                self.times.add("fill", time.perf_counter() - started)
-                self.ready.put((slot, job))
+                ended = time.perf_counter()
+                self.times.add("fill", ended - started)
+                self.ready.put((slot, job, started))
+                self._note("fill", (OUTPUT, asked, started), (BUSY, started, ended))
         except ClosedError:
             with self._lock:
                 self._readers_left -= 1
@@ -198,33 +200,39 @@ class _Run(Generic[Job, Result]):
 
     def _compute(self) -> None:
         flying: deque[tuple[int, Job]] = deque()
-        busy_since = 0.0
+        since = time.perf_counter()  # the engine has been idle, or at the oldest job in flight
         try:
             while True:
                 item = self.ready.take_now() if flying else self.ready.take()
                 if item is not None:
-                    busy_since = busy_since if flying else time.perf_counter()
-                    self.stages.submit(*item)
-                    flying.append(item)
+                    slot, job, filled_since = item
+                    if not flying:
+                        asked, since = since, time.perf_counter()
+                        begun = min(max(asked, filled_since), since)  # until then no slot was free to be filled
+                        self._note("compute", (OUTPUT, asked, begun), (INPUT, begun, since))
+                    self.stages.submit(slot, job)
+                    flying.append((slot, job))
                     continue
-                self._collect(flying)
-                if not flying:
-                    self.times.compute += time.perf_counter() - busy_since
+                slot, job = flying.popleft()
+                result = self.stages.collect(slot, job)
+                asked, since = since, time.perf_counter()
+                self.times.compute += since - asked
+                self.done.put((slot, job, result))
+                self._note("compute", (BUSY, asked, since))
         except ClosedError:
             self.done.close()
-
-    def _collect(self, flying: deque[tuple[int, Job]]) -> None:
-        slot, job = flying.popleft()
-        self.done.put((slot, job, self.stages.collect(slot, job)))
 
     def _write(self) -> None:
         try:
             while True:
+                asked = time.perf_counter()
                 slot, job, result = self.done.take()
                 started = time.perf_counter()
                 self.stages.drain(job, result)
-                self.times.add("drain", time.perf_counter() - started)
+                ended = time.perf_counter()
+                self.times.add("drain", ended - started)
                 self.free.put(slot)
+                self._note("drain", (INPUT, asked, started), (BUSY, started, ended))
         except ClosedError:
             with self._lock:
                 self._writers_left -= 1

@@ -1,4 +1,4 @@
-"""The preview picture: the image, small, beside itself with its classes coloured.
+"""The preview picture: the image, small, beside itself with its classes coloured and what was left out hatched.
 
 Both halves are gathered while the tiles pass by, so that nothing is read twice. A preview pixel is the mean of 2 x 2
 samples of its block: enough to look smooth, and cheap.
@@ -23,6 +23,10 @@ SIDE_PX = 1024
 OPACITY = 0.45
 SAMPLES = 2
 GAP_PX = 8
+HATCH_PX, HATCH_GRAY = 12, 128
+"""Lines over what was left out as blank."""
+PNG_LEVEL = 1
+"""Level 6, the default, takes six times as long for a file that is 7 % smaller, and nothing runs beside it."""
 
 
 class Preview:
@@ -35,6 +39,7 @@ class Preview:
         self._factor = factor
         shape = (-(-info.height // factor), -(-info.width // factor))
         self._pixels = np.zeros((info.channels, *shape), np.float32)
+        self._blank = np.zeros(shape, np.bool_)
         self._overlay = np.zeros((4, *shape), np.float32)  # red, green, blue, each times the cover; the cover
         self._palette = np.ones((4, len(spec.classes)), np.float32)
         self._palette[:3] = np.transpose([_rgb(one.colour) for one in spec.classes])
@@ -54,6 +59,12 @@ class Preview:
                 samples = self._samples(labels_yx[None, y : y + CHUNK_PX])[0]
                 self._overlay[(slice(None), *place)] = self._shrink(self._palette[:, samples])
 
+    def see_blank(self, plane: int, tile: Tile) -> None:
+        """Remember a tile that was left out: it is hatched."""
+        if plane == 0:
+            for _, place in self._bands(tile):
+                self._blank[place] = True
+
     def to_png(self) -> bytes:
         """Return the picture: the image at the left, under its classes at the right.
 
@@ -63,14 +74,17 @@ class Preview:
         picture = np.full((height, 2 * width + GAP_PX, 3), 255, np.uint8)
         low, high = np.percentile(self._pixels[:3, ::2, ::2], (1, 99))
         opacity = OPACITY * self._overlay[3]
+        rows, columns = np.ogrid[:height, :width]
+        hatched = self._blank & ((rows + columns) % HATCH_PX == 0)
         for channel in range(3):  # one by one, so that the picture takes no more memory than a tile
             source = self._pixels[channel if len(self._pixels) >= 3 else 0]
             plain = np.clip((source - low) * (255 / max(float(high - low), 1e-6)), 0, 255)
             picture[:, :width, channel] = plain + 0.5
             plain *= 1 - opacity
             plain += 255 * OPACITY * self._overlay[channel]
+            plain[hatched] = HATCH_GRAY
             picture[:, width + GAP_PX :, channel] = plain + 0.5
-        return bytes(imagecodecs.png_encode(picture))
+        return bytes(imagecodecs.png_encode(picture, level=PNG_LEVEL))
 
     def _bands(self, tile: Tile) -> Iterator[tuple[int, tuple[slice, slice]]]:
         """Yield the bands of one chunk's height of a tile, and their places in the preview; they bound the memory."""

@@ -7,18 +7,23 @@ import os
 import re
 import stat
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from unetctl.runtime.errors import DataError, MissingInputError, ResourceError, StorageError, UnetctlError
 
+OnDisk = Callable[[float, int], None]
+"""Is told how many seconds a file was waited for, and for how many bytes, by the thread that waited."""
+
 
 class RandomAccessFile:
     """An open regular file whose size is known and must stay what it is."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, on_disk: OnDisk | None = None) -> None:
         self.path = path
+        self._on_disk = on_disk
         try:
             mode = path.stat().st_mode  # before it is opened: opening a pipe would wait for a writer
             if stat.S_ISREG(mode):
@@ -47,6 +52,7 @@ class RandomAccessFile:
                 cause=f"bytes {offset:,} to {offset + size:,} are needed, and it has {self.size:,}",
                 hint="copy it again: it is damaged or incomplete",
             )
+        started = time.perf_counter() if self._on_disk is not None else 0.0
         try:
             data = self._read_at(offset, size)
             status = os.fstat(self.stream.fileno())
@@ -54,6 +60,8 @@ class RandomAccessFile:
             raise StorageError(f"{self.path}: cannot be read at byte {offset:,}", cause=reason(error)) from error
         if len(data) != size or (status.st_size, status.st_mtime_ns) != (self.size, self._modified):
             raise StorageError(f"{self.path}: the file was changed while it was read", hint="run the command again")
+        if self._on_disk is not None:
+            self._on_disk(time.perf_counter() - started, size)
         return data
 
     def _read_at(self, offset: int, size: int) -> bytes:

@@ -47,6 +47,43 @@ class PlanReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BlankReport:
+    """What a run left out because nothing was there."""
+
+    label: str
+    """The class it got."""
+    tiles: int
+    pixels: int
+    share: float
+    """Of all pixels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageProfile:
+    """One stage, in seconds summed over its threads, and in bytes."""
+
+    stage: str
+    """`"read"`, `"network"`, `"write"` or `"finish"`"""
+    threads: int
+    busy: float
+    waited_for_input: float
+    waited_for_output: float
+    processor: float
+    """Processor time; that of the network is what the whole process took less what the other threads took."""
+    bytes_in: int
+    bytes_out: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileReport:
+    """Where the time of a run went."""
+
+    trace: Path
+    """What each thread did and when; ui.perfetto.dev opens it."""
+    stages: tuple[StageProfile, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentReport:
     """What a run did."""
 
@@ -70,5 +107,9 @@ class SegmentReport:
     peak_memory_bytes: int
     max_memory_bytes: int
     class_pixels: Mapping[str, int]
+    blank: BlankReport | None
+    """What was left out, if that was asked for."""
+    profile: ProfileReport | None
+    """If it was asked for."""
     notices: tuple[str, ...]
     """What the user should know though nothing failed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Self
@@ -12,13 +13,16 @@ from typing import Self
 from unetctl.runtime.engines import EngineChoice, EngineRequest
 from unetctl.runtime.fit import fitted
 from unetctl.runtime.image import ImageSource
-from unetctl.runtime.memory import BATCH, SLOTS, MemoryPlan, default_budget_bytes, plan_within
+from unetctl.runtime.memory import BATCH, MAX_TILE_AREA_BLANK_PX, SLOTS, MemoryPlan, default_budget_bytes, plan_within
 from unetctl.runtime.model import Model
 from unetctl.runtime.pipeline import StageTimes
+from unetctl.runtime.plan import MAX_TILE_AREA_PX
+from unetctl.runtime.profile import Profile
+from unetctl.runtime.reads import read_grid
 from unetctl.runtime.report import OnProgress, SegmentProgress
 from unetctl.runtime.spec import Scope
 from unetctl.runtime.statistics import Statistics, plane_statistics
-from unetctl.runtime.stream import LabelSink, TileWatcher, stream_labels
+from unetctl.runtime.stream import LabelSink, OnBlank, TileWatcher, stream_labels
 from unetctl.runtime.system import current_memory_bytes, processors
 
 
@@ -51,6 +55,8 @@ class Run:
     engine: EngineChoice
     resources: Resources
     memory: MemoryPlan
+    blank: int | None = None
+    """The class of tiles with nothing in them, which are then not computed; it is part of what a run is."""
 
     @property
     def precision(self) -> str:
@@ -72,7 +78,9 @@ class Timings:
     stages: StageTimes
 
 
-def prepare(source: ImageSource, model: Model, engine: EngineChoice, resources: Resources) -> Run:
+def prepare(
+    source: ImageSource, model: Model, engine: EngineChoice, resources: Resources, *, blank: int | None = None
+) -> Run:
     """Check that the image fits the model and plan the run. Raises `DataError` and `ResourceError`."""
     source = fitted(source, model.spec)
     memory = plan_within(
@@ -83,15 +91,23 @@ def prepare(source: ImageSource, model: Model, engine: EngineChoice, resources: 
         baseline_bytes=baseline_bytes(),
         readers=resources.readers,
         fixed_shapes=engine.fixed_shapes(model),
+        max_area_px=MAX_TILE_AREA_PX if blank is None else MAX_TILE_AREA_BLANK_PX,
     )
     source.limit_cache(memory.cache_bytes)
-    return Run(source=source, model=model, engine=engine, resources=resources, memory=memory)
+    return Run(source=source, model=model, engine=engine, resources=resources, memory=memory, blank=blank)
 
 
 def label(
-    run: Run, sink: LabelSink, *, watchers: Sequence[TileWatcher] = (), on_progress: OnProgress = lambda _: None
+    run: Run,
+    sink: LabelSink,
+    *,
+    watchers: Sequence[TileWatcher] = (),
+    on_blank: OnBlank = lambda *_: None,
+    on_progress: OnProgress = lambda _: None,
+    profile: Profile | None = None,
 ) -> Timings:
     """Open the engine, measure what the normalisation needs, and stream every tile into `sink`."""
+    phase = profile.phase if profile is not None else nullcontext
     spec = run.model.spec
     request = EngineRequest(
         model=run.model,
@@ -100,23 +116,31 @@ def label(
         slots=SLOTS,
         threads=run.resources.threads,
     )
-    with run.engine.open(request) as engine:
+    with ExitStack() as held:
+        with phase("open the engine"):
+            engine = held.enter_context(run.engine.open(request))
         opened = time.perf_counter()
-        statistics = _measure(run, on_progress) if spec.normalisation.scope is Scope.IMAGE else None
+        with phase("statistics"):
+            statistics = _measure(run, on_progress) if spec.normalisation.scope is Scope.IMAGE else None
         measured = time.perf_counter()
-        stages = stream_labels(
-            run.source,
-            run.memory.tiles,
-            engine,
-            sink,
-            classes=len(spec.classes),
-            batch=BATCH,
-            statistics=statistics,
-            watchers=watchers,
-            on_pixels=_counter("tiles", run.total_px, on_progress),
-            readers=run.resources.readers,
-            writers=run.resources.writers,
-        )
+        with phase("tiles"):
+            run.source.limit_cache(run.memory.cache_bytes, read_grid(run.memory.tiles))
+            stages = stream_labels(
+                run.source,
+                run.memory.tiles,
+                engine,
+                sink,
+                classes=len(spec.classes),
+                batch=BATCH,
+                statistics=statistics,
+                watchers=watchers,
+                blank=run.blank,
+                on_blank=on_blank,
+                on_pixels=_counter("tiles", run.total_px, on_progress),
+                readers=run.resources.readers,
+                writers=run.resources.writers,
+                observer=profile,
+            )
     return Timings(statistics=measured - opened, stages=stages)
 
 

@@ -1,7 +1,7 @@
 """The folder that a run works in, beside its output, and the one step in which the output appears.
 
     slide.labels.ome.tif          the output: absent, or complete
-    .slide.labels.ome.tif.run/    lock, chunk store, journal, the file being written; gone when the run ends
+    .slide.labels.ome.tif.run/    lock, chunk store, journal, the files being written; gone when the run ends
 
 The lock belongs to the process and dies with it, so a folder that nobody holds was left by a run that was killed.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 from unetctl.runtime.errors import MissingInputError, OutputError
 from unetctl.runtime.system import lock_file
 
-FILES = {"lock", "chunks.bin", "journal.bin", "result.ome.tif"}
+FILES = {"lock", "chunks.bin", "journal.bin", "result.ome.tif", "trace.json"}
 """What a run keeps in its folder."""
 
 

@@ -7,26 +7,30 @@ open the image -> plan within the memory budget -> open the engine -> stream the
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unetctl.runtime.blank import BlankTiles
 from unetctl.runtime.chunks import ChunkGrid
 from unetctl.runtime.cost import layers
 from unetctl.runtime.engines import EngineChoice, choose_engine
-from unetctl.runtime.fit import fit_notices
 from unetctl.runtime.image import ArraySource, open_image
 from unetctl.runtime.model import Model, read_model
-from unetctl.runtime.outcome import StoreSink, check_output, preview_path, publish_labels
+from unetctl.runtime.outcome import StoreSink, check_output, publish_labels
 from unetctl.runtime.plan import Tile
 from unetctl.runtime.preview import Preview
+from unetctl.runtime.profile import Profile
 from unetctl.runtime.report import OnProgress, PlanReport, SegmentProgress, SegmentReport
-from unetctl.runtime.run import Resources, Run, Timings, label, prepare
+from unetctl.runtime.result_names import preview_path, trace_path
+from unetctl.runtime.run import Resources, Run, label, prepare
 from unetctl.runtime.run_folder import run_folder
 from unetctl.runtime.store import ChunkStore
-from unetctl.runtime.system import peak_memory_bytes, write_atomically
+from unetctl.runtime.summary import notices_of, profile_report, seconds_of
+from unetctl.runtime.system import peak_memory_bytes, publish, write_atomically
 
 EXPECTED_BYTES_PER_PIXEL = 0.07
 """Of a compressed label image with its pyramid: membranes take 0.06, sparse nuclei a tenth of that."""
@@ -65,6 +69,8 @@ def segment_file(
     resources: Resources,
     overwrite: bool = False,
     preview: bool = True,
+    profiled: bool = False,
+    blank: int | None = None,
     series: int | None = None,
     level: int = 0,
     channels: tuple[int, ...] | None = None,
@@ -74,13 +80,16 @@ def segment_file(
     """Segment the image at `path` into the OME-TIFF `output`, and report what was done.
 
     `channels` are counted from 0. Until the output is complete and verified nothing appears at its path. `on_progress`
-    is called from several threads.
+    is called from several threads. A run that is `profiled` leaves a trace beside its output. With `blank`, a
+    class, tiles with nothing in them are not computed and get that label (see `unetctl.runtime.blank`).
     """
     begun = time.perf_counter()
     check_output(output, path, overwrite=overwrite)
-    source = open_image(path, series=series, level=level, channels=channels)
+    profile = Profile() if profiled else None
+    on_disk = profile.disk if profile is not None else None
+    source = open_image(path, series=series, level=level, channels=channels, on_disk=on_disk, sparse=blank is not None)
     try:
-        run = prepare(source, model, engine, resources)
+        run = prepare(source, model, engine, resources, blank=blank)
         return segment_run(
             run,
             output,
@@ -89,6 +98,7 @@ def segment_file(
             command=command,
             on_progress=on_progress,
             begun=begun,
+            profile=profile,
         )
     finally:
         source.close()
@@ -103,11 +113,12 @@ def plan_file(
     series: int | None = None,
     level: int = 0,
     channels: tuple[int, ...] | None = None,
+    blank: int | None = None,
 ) -> PlanReport:
     """Work out what `segment_file` would do with the same arguments; only the image's header is read."""
-    source = open_image(path, series=series, level=level, channels=channels)
+    source = open_image(path, series=series, level=level, channels=channels, sparse=blank is not None)
     try:
-        run = prepare(source, model, engine, resources)
+        run = prepare(source, model, engine, resources, blank=blank)
     finally:
         source.close()
     info, tiles = source.info, run.memory.tiles
@@ -150,24 +161,48 @@ def segment_run(
     command: str = "",
     on_progress: OnProgress = lambda _: None,
     begun: float | None = None,
+    profile: Profile | None = None,
 ) -> SegmentReport:
     """Segment what was prepared, from any `ImageSource`, into `output`; `begun` is when the work for it started."""
     begun = time.perf_counter() if begun is None else begun
     info, spec, tiles = run.source.info, run.model.spec, run.memory.tiles
     picture = Preview(info, spec) if preview else None
     grid = ChunkGrid(planes=info.planes, image_yx=tiles.image_yx)
-    with run_folder(output) as folder, ChunkStore(folder, grid) as store:
+    on_disk = profile.disk if profile is not None else None
+    with run_folder(output) as folder, ChunkStore(folder, grid, on_disk=on_disk) as store:
         check_output(output, Path(info.path), overwrite=overwrite)  # now that no other run makes it
-        sink = StoreSink(store, len(spec.classes))
-        timings = label(run, sink, watchers=[picture] if picture else [], on_progress=on_progress)
-        labelled = time.perf_counter()
-        class_pixels = {one.name: int(count) for one, count in zip(spec.classes, sink.class_pixels, strict=True)}
-        on_progress(SegmentProgress(phase="publish", done_px=run.total_px, total_px=run.total_px, seconds=0.0))
-        publish_labels(store, folder, output, run=run, command=command, class_pixels=class_pixels, overwrite=overwrite)
-        if picture:
-            write_atomically(preview_path(output), picture.to_png())
+        trace = folder / "trace.json"
+        with profile.traced(trace) if profile is not None else nullcontext():
+            sink = StoreSink(store, len(spec.classes))
+            skipped = BlankTiles(picture.see_blank if picture else lambda *_: None)
+            timings = label(
+                run,
+                sink,
+                watchers=[picture] if picture else [],
+                on_blank=skipped.see,
+                on_progress=on_progress,
+                profile=profile,
+            )
+            labelled, encoded_bytes = time.perf_counter(), store.size_bytes
+            class_pixels = {one.name: int(count) for one, count in zip(spec.classes, sink.class_pixels, strict=True)}
+            on_progress(SegmentProgress(phase="publish", done_px=run.total_px, total_px=run.total_px, seconds=0.0))
+            with profile.phase("finish") if profile is not None else nullcontext():
+                publish_labels(
+                    store,
+                    folder,
+                    output,
+                    run=run,
+                    command=command,
+                    class_pixels=class_pixels,
+                    blank_px=skipped.kept_px,
+                    overwrite=overwrite,
+                )
+                if picture:
+                    write_atomically(preview_path(output), picture.to_png())
+        if profile is not None:
+            publish(trace, trace_path(output))
     finished = time.perf_counter()
-    seconds = _seconds(timings, total=finished - begun, finish=finished - labelled)
+    seconds = seconds_of(timings, total=finished - begun, finish=finished - labelled)
     working = seconds["total"] - seconds["start"]
     return SegmentReport(
         image=info.path,
@@ -185,25 +220,7 @@ def segment_run(
         peak_memory_bytes=peak_memory_bytes(),
         max_memory_bytes=run.resources.max_memory_bytes,
         class_pixels=class_pixels,
-        notices=(*fit_notices(info, spec), *_memory_notice(run)),
+        blank=skipped.report(spec.classes[run.blank].name, run.total_px) if run.blank is not None else None,
+        profile=profile_report(profile, run, skipped, encoded_bytes=encoded_bytes, output=output) if profile else None,
+        notices=notices_of(run),
     )
-
-
-def _memory_notice(run: Run) -> tuple[str, ...]:
-    peak, allowed = peak_memory_bytes(), run.resources.max_memory_bytes
-    return (f"{(peak - allowed) / 2**20:,.0f} MiB more memory than allowed were used",) if peak > allowed else ()
-
-
-def _seconds(timings: Timings, *, total: float, finish: float) -> dict[str, float]:
-    stages = timings.stages
-    return {
-        "total": total,
-        "start": total - finish - stages.wall - timings.statistics,
-        "statistics": timings.statistics,
-        "tiles": stages.wall,
-        "finish": finish,
-        "read": stages.fill,
-        "network": stages.compute,
-        "write": stages.drain,
-        "network_waited": stages.engine_waited,
-    }

@@ -21,6 +21,7 @@ from unetctl.runtime.image import ImageInfo, check_read, choose_channels
 from unetctl.runtime.jpeg_header import read_jpeg_frame
 from unetctl.runtime.plan import Window
 from unetctl.runtime.random_access import RandomAccessFile, translated
+from unetctl.runtime.reads import ReadGrid
 
 PNG_SIGNATURE, JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
@@ -78,13 +79,14 @@ class PictureSource:
     def read(self, plane: int, window: Window, out: NDArray[np.generic]) -> None:
         """Fill `out`, `[C, h, w]`, with a window inside the image."""
         check_read(self.info, plane, window, out)
-        pixels = self.cache.get(0, self._decode)[window.y0 : window.y1, window.x0 : window.x1]
+        uses = self.cache.uses(self.info.chunk_yx, 0, 0)
+        pixels = self.cache.get(0, self._decode, uses)[window.y0 : window.y1, window.x0 : window.x1]
         for channel, sample in enumerate(self._channels):
             out[channel] = pixels[..., sample]
 
-    def limit_cache(self, cache_bytes: int) -> None:
+    def limit_cache(self, cache_bytes: int, reads: ReadGrid | None = None) -> None:
         """The picture is one chunk, and the last chunk is always kept."""
-        self.cache.limit(cache_bytes)
+        self.cache.limit(cache_bytes, reads)
 
     def close(self) -> None:
         """Close the file and forget the pixels."""
@@ -139,6 +141,7 @@ def open_picture(file: RandomAccessFile, *, channels: tuple[int, ...] | None) ->
         pixel_size_um=None,
         chunk_yx=(header.height, header.width),
         chunk_bytes=picture_bytes,
+        decoder_bytes=file.size + 2 * header.unpacked_bytes * (header.format == "JPEG"),  # coefficients, if progressive
         made_by=None,
     )
     return PictureSource(file, info=info, samples=len(header.channel_names), channels=indices)

@@ -20,6 +20,7 @@ from unetctl.runtime.image import ImageInfo, check_read, choose_channels, number
 from unetctl.runtime.ome_xml import OmeFacts, looks_like_ome, read_ome
 from unetctl.runtime.plan import Window
 from unetctl.runtime.random_access import RandomAccessFile, translated
+from unetctl.runtime.reads import ReadGrid
 from unetctl.runtime.tiff_directories import check_directories
 from unetctl.runtime.tiff_layout import TiffLayout, choose_layout
 from unetctl.runtime.tiff_metadata import JPEGS, check_photometric, pixel_size_um, sample_names
@@ -55,9 +56,9 @@ class TiffSource:
         for channel_page, picks in self._picks.items():
             self._page(plane, channel_page).read(window, picks, out)
 
-    def limit_cache(self, cache_bytes: int) -> None:
+    def limit_cache(self, cache_bytes: int, reads: ReadGrid | None = None) -> None:
         """Keep at most so many bytes of decoded chunks, and in any case the last one."""
-        self.cache.limit(cache_bytes)
+        self.cache.limit(cache_bytes, reads)
 
     def close(self) -> None:
         """Close the file and forget what was decoded."""
@@ -102,6 +103,7 @@ class TiffSource:
             where=where,
             offsets=offsets,
             counts=counts,
+            no_data=page.nodata,
             decode=decode,
             tables=tables,
             coded_yx=SIZE_READERS.get(page.compression) if page.jpegheader is None else None,
@@ -109,7 +111,7 @@ class TiffSource:
 
 
 def open_tiff(
-    file: RandomAccessFile, *, series: int | None, level: int, channels: tuple[int, ...] | None
+    file: RandomAccessFile, *, series: int | None, level: int, channels: tuple[int, ...] | None, sparse: bool
 ) -> TiffSource:
     """Open a TIFF, of which only directories are read. Raises `DataError`, `RefusedError` and `UsageError`."""
     path = str(file.path)
@@ -129,7 +131,7 @@ def open_tiff(
             raise DataError(f"{path}: ImageJ's description of its planes contradicts the file", hint=DAMAGED)
         geometry = page_geometry(layout.keyframe, path)
         check_photometric(layout.keyframe, path)
-        costliest = _check_pages(layout, geometry, file)
+        costliest, decoder_bytes = _check_pages(layout, geometry, file, sparse=sparse)
         image = ome.images[layout.series] if ome is not None else None
         names = _channel_names(layout, image.channel_names if image is not None else ())
         size_um = image.pixel_size_um if image is not None else pixel_size_um(tiff, tiff.pages.first)
@@ -151,23 +153,28 @@ def open_tiff(
         pixel_size_um=size_um * layout.scale if size_um is not None else None,
         chunk_yx=costliest.chunk_yx if costliest.decoded_bytes else (1, geometry.width),
         chunk_bytes=chunks * costliest.decoded_bytes,
+        decoder_bytes=decoder_bytes,
         made_by=ome.provenance if ome is not None else None,
     )
     return TiffSource(file, info=info, layout=layout, geometry=geometry, picks=picks)
 
 
-def _check_pages(layout: TiffLayout, first: PageGeometry, file: RandomAccessFile) -> PageGeometry:
+def _check_pages(
+    layout: TiffLayout, first: PageGeometry, file: RandomAccessFile, *, sparse: bool
+) -> tuple[PageGeometry, int]:
     """Check every plane, before hours are spent on the first ones: like the first, and its chunks in the file.
 
-    Returns the geometry whose chunks take the most memory; pages may be compressed in different ways.
+    Returns the geometry whose chunks take the most memory, as pages may be compressed in different ways, and what
+    decoding one takes besides: the chunk as the file holds it, and a copy where tifffile turns the bytes around.
     """
     if layout.contiguous_offset is not None:
         end = layout.contiguous_offset + layout.page_count * first.page_bytes
         if first.as_stored is None or end > file.size:
             cause = f"they would end at byte {end:,}, and the file at {file.size:,}"
             raise DataError(f"{file.path}: its {layout.page_count:,} planes are incomplete", cause=cause, hint=DAMAGED)
-        return first
-    costliest = first
+        return first, 0
+    costliest, largest = first, 0
+    swapped = not first.dtype.newbyteorder(layout.keyframe.parent.byteorder).isnative
     for index, page in enumerate(layout.pages):
         where = str(file.path) if len(layout.pages) == 1 else f"{file.path}, page {index}"
         geometry = first  # what tifffile takes for like the first page is checked when it is read
@@ -176,9 +183,12 @@ def _check_pages(layout: TiffLayout, first: PageGeometry, file: RandomAccessFile
             check_photometric(page, where)
         if not geometry.has_pixels_like(first):
             raise DataError(f"{where}: its page is not like the first one")
-        check_table(geometry, page.dataoffsets, page.databytecounts, where=where, file_bytes=file.size)
+        table = page.dataoffsets, page.databytecounts
+        check_table(geometry, *table, where=where, file_bytes=file.size, sparse=sparse)
         costliest = max(costliest, geometry, key=lambda one: one.decoded_bytes)
-    return costliest
+        if geometry.decoded_bytes:
+            largest = max(largest, max(page.databytecounts))
+    return costliest, largest + swapped * costliest.decoded_bytes
 
 
 def _channel_names(layout: TiffLayout, ome_names: tuple[str, ...]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ import os
 import shutil
 import struct
 import threading
+import time
 import zlib
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,7 @@ import numpy as np
 
 from unetctl.runtime.chunks import ChunkGrid, ChunkKey
 from unetctl.runtime.errors import DataError, StorageError
+from unetctl.runtime.random_access import OnDisk
 
 _RECORD = struct.Struct("<5IQI")  # plane, level, row, column, length, offset, CRC-32 of the data
 _CHECK = struct.Struct("<I")
@@ -40,8 +42,9 @@ class ChunkStore:
     Where a chunk lies takes 17 bytes of memory, 87 kB a gigapixel: a dictionary would take twenty times that.
     """
 
-    def __init__(self, folder: Path, grid: ChunkGrid) -> None:
+    def __init__(self, folder: Path, grid: ChunkGrid, *, on_disk: OnDisk | None = None) -> None:
         self.grid = grid
+        self._on_disk = on_disk
         self._folder = folder
         self._lock = threading.Lock()
         self._firsts = grid.first_indices()
@@ -64,6 +67,7 @@ class ChunkStore:
     def put(self, key: ChunkKey, encoded: bytes) -> None:
         """Append one encoded chunk and record it. Raises `StorageError`."""
         crc32 = zlib.crc32(encoded)
+        started = time.perf_counter() if self._on_disk is not None else 0.0
         with self._lock, translated_disk_errors(self._folder):
             place = self._place(key)
             if place["written"]:
@@ -73,6 +77,8 @@ class ChunkStore:
             _write_all(self._journal.fileno(), record + _CHECK.pack(zlib.crc32(record)))
             place["offset"], place["length"], place["crc32"], place["written"] = self._end, len(encoded), crc32, True
             self._end += len(encoded)
+        if self._on_disk is not None:
+            self._on_disk(time.perf_counter() - started, len(encoded))
 
     def get(self, key: ChunkKey) -> bytes:
         """Return one encoded chunk as it was put. Raises `DataError` if the disk gives back something else."""

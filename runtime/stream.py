@@ -12,11 +12,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from unetctl.runtime.engine import Engine, Result, refuse_invalid
+from unetctl.runtime.blank import is_blank
+from unetctl.runtime.engine import Engine, refuse_invalid
 from unetctl.runtime.geometry import CROP_PX
 from unetctl.runtime.image import ImageSource
 from unetctl.runtime.mirror import read_mirrored
-from unetctl.runtime.pipeline import Stages, StageTimes, run_pipeline
+from unetctl.runtime.pipeline import Observer, Stages, StageTimes, run_pipeline
 from unetctl.runtime.plan import Batch, Tile, TilePlan
 from unetctl.runtime.statistics import Statistics
 
@@ -38,6 +39,10 @@ class TileWatcher(Protocol):
         """Look at the labels of `tile.write`."""
 
 
+OnBlank = Callable[[int, Tile], None]
+"""Is told of each tile that is left out, with its plane, from several threads."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaneBatch:
     """One job: a batch of tiles of one plane."""
@@ -56,17 +61,23 @@ def stream_labels(
     batch: int,
     statistics: Sequence[Statistics] | None = None,
     watchers: Sequence[TileWatcher] = (),
+    blank: int | None = None,
+    on_blank: OnBlank = lambda *_: None,
     on_pixels: Callable[[int], None] = lambda _: None,
     readers: int = 1,
     writers: int = 1,
+    observer: Observer | None = None,
 ) -> StageTimes:
     """Label every pixel of every plane of `source`, and return where the time went.
 
     `engine` is entered and was opened for `batch` tiles of the plan's shapes. `statistics` are those of each plane,
-    exactly if the model normalises by the whole image. `on_pixels` is told how many pixels were finished. Raises what a
-    stage raises first, and `DataError` where the network gives no number.
+    exactly if the model normalises by the whole image. With `blank`, a class, blank tiles are not computed and get that
+    label, and `on_blank` is told of them. `on_pixels` is told how many pixels were finished, and
+    `observer` what each thread did. Raises what a stage raises first, and `DataError` where the network gives no
+    number.
     """
     path = source.info.path
+    blanks: dict[int, tuple[bool, ...]] = {}  # by slot: which tiles of its batch are left out
 
     def fill(slot: int, job: PlaneBatch) -> None:
         tiles_nchw = engine.buffer(slot, job.batch.read_shape)
@@ -76,17 +87,26 @@ def stream_labels(
             kept = pixels_cyx[:, top : top + tile.write.height, left : left + tile.write.width]
             for watcher in watchers:
                 watcher.see_pixels(job.plane, tile, kept)
+        found = zip(job.batch.tiles, tiles_nchw, strict=False)
+        blanks[slot] = tuple(blank is not None and is_blank(pixels_cyx) for _, pixels_cyx in found)
 
     def submit(slot: int, job: PlaneBatch) -> None:
-        engine.submit(slot, statistics[job.plane] if statistics else None)
+        if not all(blanks[slot]):
+            engine.submit(slot, statistics[job.plane] if statistics else None)
 
-    def collect(slot: int, _: PlaneBatch) -> Result:
-        return engine.result(slot)
+    def collect(slot: int, _: PlaneBatch) -> list[NDArray[np.uint8] | None]:
+        left_out = blanks[slot]
+        labels = [None] * len(left_out) if all(left_out) else engine.result(slot).labels
+        return [None if out else labels_yx for out, labels_yx in zip(left_out, labels, strict=False)]
 
-    def drain(job: PlaneBatch, result: Result) -> None:
-        for tile, labels_yx in zip(job.batch.tiles, result.labels, strict=False):
-            kept = labels_yx[CROP_PX : CROP_PX + tile.write.height, CROP_PX : CROP_PX + tile.write.width]
-            refuse_invalid(kept, classes, what=f"{path}, rows from {tile.write.y0}, columns from {tile.write.x0}")
+    def drain(job: PlaneBatch, labels_nyx: list[NDArray[np.uint8] | None]) -> None:
+        for tile, labels_yx in zip(job.batch.tiles, labels_nyx, strict=True):
+            if labels_yx is None:
+                kept = np.broadcast_to(np.uint8(blank or 0), tile.write.shape)
+                on_blank(job.plane, tile)
+            else:
+                kept = labels_yx[CROP_PX : CROP_PX + tile.write.height, CROP_PX : CROP_PX + tile.write.width]
+                refuse_invalid(kept, classes, what=f"{path}, rows from {tile.write.y0}, columns from {tile.write.x0}")
             sink.write(job.plane, tile, kept)
             for watcher in watchers:
                 watcher.see_labels(job.plane, tile, kept)
@@ -98,4 +118,4 @@ def stream_labels(
                 yield PlaneBatch(plane=plane, batch=one)
 
     stages = Stages(fill=fill, submit=submit, collect=collect, drain=drain)
-    return run_pipeline(jobs(), stages, slots=engine.slots, readers=readers, writers=writers)
+    return run_pipeline(jobs(), stages, slots=engine.slots, readers=readers, writers=writers, observer=observer)

@@ -171,7 +171,7 @@ def _refused(library: TensorRtLibrary, onnx_path: Path, messages: Sequence[str])
         return ResourceError(
             f"{library.name} has too little memory to build an engine of {onnx_path}",
             cause=cause,
-            hint="end other programs on the GPU (nvidia-smi lists them), or a smaller --tile or --batch",
+            hint="end other programs on the GPU (nvidia-smi lists them), or a smaller --tile",
         )
     return DataError(
         f"{library.name} {library.version} refuses {onnx_path}",

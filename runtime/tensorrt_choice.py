@@ -1,8 +1,8 @@
 """Which plan runs which tiles: one that exists for this model, GPU and library, or one that is built here and kept.
 
-A plan is for one batch and one tile, and serves any smaller tile and any other batch at the cost of its own, so that a
-few plans do for all images. Those beside the model and in the user's own folder are found by the hash of the model in
-their names; none is loaded that does not match, and none is built over: a build goes into the user's own folder.
+A plan is for one tile and serves any smaller one at the cost of its own, so that a few plans do for all images. Those
+beside the model and in the user's own folder are found by the hash of the model in their names; none is loaded that
+does not match, and none is built over: a build goes into the user's own folder.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from unetctl.runtime.cuda import DeviceFacts
 from unetctl.runtime.engine_build import Accept, EngineTarget, build_engine
 from unetctl.runtime.engine_file import SUFFIX, EngineFile, read_engine_file
+from unetctl.runtime.engine_lock import only_build
 from unetctl.runtime.engine_match import mismatch, this_machine
 from unetctl.runtime.engine_tiles import default_tiles, device_bytes
 from unetctl.runtime.engine_trust import engine_cache, was_built_here
@@ -30,63 +30,66 @@ LOG = logging.getLogger(__name__)
 Shape = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanNeeds:
-    """The tiles that plans are wanted for."""
-
-    model: Model
-    """Its file is the ONNX model or one of its engines."""
-    shapes: tuple[Shape, ...]
-    batch: int
-    most_batch: int
-    """Of a plan: bounded where the memory of the device did not suffice for more."""
-
-
 def choose_plans(
-    needs: PlanNeeds, library: TensorRtLibrary, device: DeviceFacts, *, accept: Accept, trust_foreign: bool
+    model: Model,
+    shapes: Sequence[Shape],
+    library: TensorRtLibrary,
+    device: DeviceFacts,
+    *,
+    accept: Accept,
+    trust_foreign: bool,
 ) -> dict[Shape, EngineFile]:
-    """Return a plan for every shape; what no existing one can run gets one that is built now, which takes minutes.
+    """Return a plan for every input shape `(H, W)`; what no existing one can run gets one that is built now.
 
-    Raises what `build_engine` raises, and `UnavailableError` where the ONNX model to build from is not there.
+    `model` may be an ONNX model or one of its engines. A build takes minutes. Raises what `build_engine` raises, and
+    `UnavailableError` where the ONNX model to build from is not there.
     """
-    found, others = _usable(needs.model, library, device, trust_foreign=trust_foreign)
-    named = [one for one in found if one.path == needs.model.path]  # what was asked for by name, where it can be
-    chosen = {shape: best_plan(named, shape, needs) or best_plan(found, shape, needs) for shape in needs.shapes}
-    missing = [shape for shape, plan in chosen.items() if plan is None]
-    for one in others:
-        if missing or one.startswith(str(needs.model.path)):
-            LOG.warning("%s", one)
-    built = _build(needs, missing, library, device, accept) if missing else None
-    return {shape: plan for shape, one in chosen.items() if (plan := one or built) is not None}
+    chosen, unused = _existing(model, shapes, library, device, trust_foreign=trust_foreign)
+    if len(chosen) == len(shapes):
+        for why_not in unused:
+            if why_not.startswith(f"{model.path} "):  # it was asked for by name, and another runs in its place
+                LOG.warning("%s", why_not)
+        return chosen
+    with only_build():
+        chosen, unused = _existing(model, shapes, library, device, trust_foreign=trust_foreign)
+        if missing := [shape for shape in shapes if shape not in chosen]:  # none if another process built it meanwhile
+            for why_not in unused:
+                LOG.warning("%s", why_not)
+            chosen |= dict.fromkeys(missing, _build(model, missing, library, device, accept))
+    return chosen
 
 
-def fixed_shapes(model: Model, library: TensorRtLibrary, device: DeviceFacts, *, batch: int) -> tuple[Shape, ...]:
+def fixed_shapes(
+    model: Model, library: TensorRtLibrary, device: DeviceFacts, *, trust_foreign: bool
+) -> tuple[Shape, ...]:
     """Return the input shapes that plans of `model` exist for, or that would be built if none holds a chunk.
 
-    Those that the memory of the device will hardly hold are left out, but for the smallest.
+    For an engine that was asked for by name and can run, its own. Those that the memory of the device will hardly hold
+    are left out, but for the smallest.
     """
-    found, _ = _usable(model, library, device, trust_foreign=False)
+    found, _ = _usable(model, library, device, trust_foreign=trust_foreign)
+    found = [one for one in found if one.path == model.path] or found
     kept = sorted({one.record.kept_yx for one in found if min(one.record.kept_yx) >= CHUNK_PX}, key=max)
-    fitting = [one for one in kept if device_bytes(model, max(one), batch) <= device.free_bytes] or kept[:1]
+    fitting = [one for one in kept if device_bytes(model, max(one)) <= device.free_bytes] or kept[:1]
     if not fitting:
-        fitting = [(side, side) for side in default_tiles(model, batch, device.free_bytes)]
+        fitting = [(side, side) for side in default_tiles(model, device.free_bytes)]
     return tuple((input_px(height, model.spec.depth), input_px(width, model.spec.depth)) for height, width in fitting)
 
 
-def best_plan(plans: Sequence[EngineFile], shape: Shape, needs: PlanNeeds) -> EngineFile | None:
-    """Return the plan that computes the fewest pixels for a batch of tiles of `shape`, or None if none can hold one."""
+def best_plan(plans: Sequence[EngineFile], shape: Shape) -> EngineFile | None:
+    """Return the plan that computes the fewest pixels for a tile of `shape`, or None if none can hold one."""
+    able = [one for one in plans if all(size <= most for size, most in zip(shape, one.record.input_yx, strict=True))]
+    return min(able, key=lambda one: one.record.input_yx[0] * one.record.input_yx[1], default=None)
 
-    def computed(one: EngineFile) -> tuple[int, int]:
-        runs = -(-needs.batch // one.record.batch)
-        return runs * one.record.batch * one.record.input_yx[0] * one.record.input_yx[1], runs
 
-    able = [
-        one
-        for one in plans
-        if one.record.batch <= needs.most_batch
-        and all(size <= most for size, most in zip(shape, one.record.input_yx, strict=True))
-    ]
-    return min(able, key=computed, default=None)
+def _existing(
+    model: Model, shapes: Sequence[Shape], library: TensorRtLibrary, device: DeviceFacts, *, trust_foreign: bool
+) -> tuple[dict[Shape, EngineFile], list[str]]:
+    """Return the best existing plan for each shape that has one, and of each plan that is not used why not."""
+    found, unused = _usable(model, library, device, trust_foreign=trust_foreign)
+    named = [one for one in found if one.path == model.path]  # what was asked for by name, where it can be
+    plans = {shape: best_plan(named, shape) or best_plan(found, shape) for shape in shapes}
+    return {shape: plan for shape, plan in plans.items() if plan is not None}, unused
 
 
 def _usable(
@@ -97,11 +100,11 @@ def _usable(
     For an engine that was asked for by name, what is wrong with its bytes or its maker is raised and not worked around.
     """
     machine = this_machine(library, device)
-    usable, others = [], []
+    usable, unused = [], []
 
     def sort(file: EngineFile, why_not: str) -> None:
         if why_not:
-            others.append(f"{file.path} is not used: {why_not}")
+            unused.append(f"{file.path} is not used: {why_not}")
         else:
             usable.append(file)
 
@@ -117,11 +120,11 @@ def _usable(
         try:
             file = read_engine_file(path)
         except UnetctlError as error:  # another's rubbish is no reason not to go on
-            others.append(error.what)
+            unused.append(error.what)
             continue
         if file.record.onnx_sha256 == onnx_sha256:
             sort(file, mismatch(file.record, machine) or _suspicion(file, model, trust_foreign=trust_foreign))
-    return usable, others
+    return usable, unused
 
 
 def _suspicion(file: EngineFile, model: Model, *, trust_foreign: bool) -> str:
@@ -134,18 +137,16 @@ def _suspicion(file: EngineFile, model: Model, *, trust_foreign: bool) -> str:
 
 
 def _build(
-    needs: PlanNeeds, shapes: Sequence[Shape], library: TensorRtLibrary, device: DeviceFacts, accept: Accept
+    model: Model, shapes: Sequence[Shape], library: TensorRtLibrary, device: DeviceFacts, accept: Accept
 ) -> EngineFile:
     """Build one plan that holds tiles of all `shapes`, and the golden tiles that it is tried with."""
-    model = _onnx_model(needs.model)
+    model = _onnx_model(model)
     sizes = [*shapes, *(one.image.shape[1:] for one in model.golden)]
-    margin = 2 * margin_px(model.spec.depth)
-    largest = max(max(one) for one in sizes) - margin
+    largest = max(max(one) for one in sizes) - 2 * margin_px(model.spec.depth)
     kept = -(-largest // CHUNK_PX) * CHUNK_PX  # square and of whole chunks, so that one serves many images
-    batch = min(needs.batch, needs.most_batch)
     LOG.warning(
-        "no engine of %s fits tiles that keep %d px, %d at a time: building one for %s with %s, once%s",
-        *(model.path, kept, batch, device.name, library.name),
+        "no engine of %s fits tiles that keep %d px: building one for %s with %s, once%s",
+        *(model.path, kept, device.name, library.name),
         "" if library.is_rtx else "; this takes minutes",
     )
     capability = round(10 * float(device.compute_capability))
@@ -153,7 +154,6 @@ def _build(
         library=library,
         device=device,
         kept_yx=(kept, kept),
-        batch=batch,
         compute_capabilities=(capability,) if library.is_rtx else (),
     )
     return build_engine(model, target, engine_cache(), accept=accept)

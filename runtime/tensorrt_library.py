@@ -42,6 +42,28 @@ class TensorRtLibrary:
         return self.name == TENSORRT_RTX
 
 
+def library_for_gpu(compute_capability: str) -> TensorRtLibrary:
+    """Return what builds for a GPU of this compute capability, as `8.9`: TensorRT, or where it is missing that for RTX.
+
+    Raises `UnavailableError` where neither is installed, or where only that for RTX is, which does not know the GPU.
+    """
+    try:
+        return load_tensorrt(TENSORRT)
+    except UnavailableError as missing:
+        try:
+            library = load_tensorrt(TENSORRT_RTX)
+        except UnavailableError:
+            raise missing from None
+    rtx = library.module
+    if f"SM{compute_capability.replace('.', '')}" not in rtx.ComputeCapability.__members__:
+        raise UnavailableError(
+            f"{TENSORRT_RTX} {library.version} builds nothing for compute capability {compute_capability}",
+            cause=f"it is for RTX cards, and {TENSORRT} is not installed",
+            hint=INSTALL[TENSORRT],
+        )
+    return library
+
+
 def load_tensorrt(name: str) -> TensorRtLibrary:
     """Import `tensorrt` or `tensorrt-rtx`; nothing of it runs, and no GPU is needed.
 

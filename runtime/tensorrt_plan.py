@@ -21,10 +21,7 @@ class LoadedPlan:
     """An `ICudaEngine`"""
     log: Any
     shape: tuple[int, int]
-    """What a tile reads, `(H, W)`."""
-    batch: int
-    weight_bytes: int
-    """The size of the plan, which is nearly that of its weights on the device."""
+    """What its one tile reads, `(H, W)`."""
     activation_bytes: int
     """What one context works in."""
 
@@ -64,8 +61,6 @@ def load_plan(library: TensorRtLibrary, runtime: Any, log: Any, file: EngineFile
         engine=engine,
         log=log,
         shape=file.record.input_yx,
-        batch=file.record.batch,
-        weight_bytes=file.record.plan_bytes,
         activation_bytes=max(256, int(engine.device_memory_size_v2)),
     )
 
@@ -90,11 +85,11 @@ def _tensors(trt: Any, file: EngineFile) -> dict[str, tuple[tuple[int, ...], Any
     """Return the shape and the type of every input and output that the graph of this record has."""
     record, spec = file.record, file.record.spec
     two_bytes = (2,) if spec.pixel_type is PixelType.UINT16 else ()
-    shapes: dict[str, tuple[int, ...]] = {"image": (record.batch, len(spec.channels), *record.input_yx, *two_bytes)}
+    shapes: dict[str, tuple[int, ...]] = {"image": (1, len(spec.channels), *record.input_yx, *two_bytes)}
     if "labels" in record.export.outputs:
-        shapes["labels"] = (record.batch, *record.output_yx)
+        shapes["labels"] = (1, *record.output_yx)
     if "probabilities" in record.export.outputs:
-        shapes["probabilities"] = (record.batch, len(spec.classes), *record.output_yx)
+        shapes["probabilities"] = (1, len(spec.classes), *record.output_yx)
     found = {name: (shape, trt.DataType.UINT8) for name, shape in shapes.items()}
     if spec.normalisation.scope is Scope.IMAGE:
         found |= {name: ((len(spec.channels),), trt.DataType.FLOAT) for name in ("shift", "scale")}

@@ -62,7 +62,7 @@ def _run(trt: Any, engine: Any, log: Any, inputs: Mapping[str, NDArray[Any]]) ->
         for name, place in there.items():
             context.set_tensor_address(name, place.address)
         if not context.execute_async_v3(int(stream)):
-            raise refused(log, "TensorRT did not start a batch")
+            raise refused(log, "TensorRT did not start a tile")
         outputs = [name for name in names if name not in inputs]
         for name in outputs:
             download(there[name], _flat(arrays[name]), stream)

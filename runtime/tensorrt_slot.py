@@ -3,9 +3,9 @@
     pinned tiles --copy--> image on the device --context--> labels on the device --copy--> pinned labels
 
 All of that is put on the slot's own stream, so that its copies run beside the network of another slot. It is recorded
-as a CUDA graph at its first run with a shape and started with one call from then on. A plan may be larger than the
-tiles, and be for more or fewer of them: valid convolutions let the top left of its input decide the top left of its
-output, and the rest may hold anything.
+as a CUDA graph at its first run with a shape and started with one call from then on. A plan is for one tile, and runs
+once for each of a batch. It may be larger than the tiles: valid convolutions let the top left of its input decide the
+top left of its output, and the rest may hold anything.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Lane:
 
     plan: LoadedPlan
     context: Any
-    """Of the slot and the plan alone: a context runs one batch at a time."""
+    """Of the slot and the plan alone: a context runs one tile at a time."""
     graph: Any = None
     is_tried: bool = False
     """It was recorded, or cannot be."""
@@ -117,7 +117,7 @@ class TensorRtSlot:
         return context
 
     def _enqueue(self, lane: Lane) -> None:
-        """Put the copies and the network on the stream, in as many pieces as the plan's batch asks for."""
+        """Put the copies and the network on the stream, one tile after another."""
         plan, channels = lane.plan, len(self._spec.channels)
         for name, figures in self._figures.items():
             upload(figures.view(np.uint8)[None, None], self._there(name, 1, 1, figures.nbytes), self._stream)
@@ -126,16 +126,15 @@ class TensorRtSlot:
         outputs = {name: one.reshape(-1, *one.shape[-2:]) for name, one in self._memory.outputs().items()}
         lost = shrinkage_px(self._spec.depth)
         rows, row_bytes = plan.shape[0], plan.shape[1] * tiles.shape[2] // width
-        for first in range(0, self._batch, plan.batch):
-            last = min(first + plan.batch, self._batch)
-            image = self._there("image", plan.batch * channels, rows, row_bytes)
-            upload(tiles[first * channels : last * channels], image, self._stream)
+        for tile in range(self._batch):
+            image = self._there("image", channels, rows, row_bytes)
+            upload(tiles[tile * channels : (tile + 1) * channels], image, self._stream)
             if not lane.context.execute_async_v3(int(self._stream)):
-                raise refused(plan.log, "TensorRT did not start a batch")
+                raise refused(plan.log, "TensorRT did not start a tile")
             for name, planes in outputs.items():
                 each = len(planes) // self._batch
-                there = self._there(name, plan.batch * each, rows - lost, plan.shape[1] - lost)
-                download(there, planes[first * each : last * each], self._stream)
+                there = self._there(name, each, rows - lost, plan.shape[1] - lost)
+                download(there, planes[tile * each : (tile + 1) * each], self._stream)
 
     def _there(self, name: str, planes: int, height: int, row_bytes: int) -> DevicePlanes:
         return DevicePlanes(address=self._addresses[name], planes=planes, height=height, row_bytes=row_bytes)
@@ -148,11 +147,11 @@ def device_bytes(spec: ModelSpec, outputs: Iterable[str], plans: Iterable[Loaded
         found |= {"shift": 4 * len(spec.channels), "scale": 4 * len(spec.channels)}
     lost, item = shrinkage_px(spec.depth), np.dtype(spec.pixel_type.value).itemsize
     for plan in plans:
-        (height, width), batch = plan.shape, plan.batch
+        height, width = plan.shape
         area = (height - lost) * (width - lost)
-        sizes = {"labels": batch * area, "probabilities": batch * len(spec.classes) * area}
+        sizes = {"labels": area, "probabilities": len(spec.classes) * area}
         needed = {name: sizes[name] for name in outputs} | {
-            "image": batch * len(spec.channels) * height * width * item,
+            "image": len(spec.channels) * height * width * item,
             "activations": plan.activation_bytes,
         }
         found |= {name: max(size, found.get(name, 0)) for name, size in needed.items()}

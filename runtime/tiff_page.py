@@ -5,8 +5,8 @@ less than a 10,000th of its size; a page of more than 1 GiB in a file of less th
 tiles of honest slides reach 20,000:1 with Zstandard.) A compressed strip may be large, because some programs write a
 whole image as one: `ImageInfo.chunk_bytes` tells, and the memory budget decides.
 
-Sparse chunks (offset and byte count 0, as GDAL writes where nothing was) are refused: what they mean is not in the
-file.
+Sparse chunks (offset and byte count 0, as GDAL writes where nothing was) are refused unless the caller asked for them:
+what they mean is not in the file. Uncompressed strips must be there in any case.
 """
 
 from __future__ import annotations
@@ -125,9 +125,12 @@ def page_geometry(page: tifffile.TiffPage, path: str) -> PageGeometry:
 
 
 def check_table(
-    geometry: PageGeometry, offsets: Sequence[int], counts: Sequence[int], *, where: str, file_bytes: int
+    geometry: PageGeometry, offsets: Sequence[int], counts: Sequence[int], *, where: str, file_bytes: int, sparse: bool
 ) -> None:
-    """Check that every chunk lies in the file and can hold what it claims. `where` names file and page."""
+    """Check that every chunk lies in the file and can hold what it claims. `where` names file and page.
+
+    In a `sparse` file chunks may be absent.
+    """
     if not len(offsets) == len(counts) == geometry.chunks:
         raise DataError(
             f"{where}: the table of its {'tiles' if geometry.tiled else 'strips'} is damaged",
@@ -136,16 +139,19 @@ def check_table(
         )
     starts, sizes = np.asarray(offsets, np.float64), np.asarray(counts, np.float64)  # exact to 2^53: 8 million GiB
     absent, outside = (sizes <= 0) | (starts <= 0), starts + sizes > file_bytes
+    if sparse and geometry.as_stored is None:
+        absent &= (sizes != 0) | (starts != 0)
     if absent.any():
         index = int(absent.argmax())
         cause = f"byte count {counts[index]} at offset {offsets[index]}: it was never written, or has been lost"
-        hint = "nothing is put in its place; fill it, for example with gdal_translate, or copy the file again"
+        hint = "segment --skip-blank takes it for empty; else fill it, as gdal_translate does, or copy the file again"
         raise DataError(f"{where}: {geometry.name(index)} holds no data", cause=cause, hint=hint)
     if outside.any():
         index = int(outside.argmax())
         cause = f"it ends at byte {offsets[index] + counts[index]:,}, and the file at {file_bytes:,}"
         raise DataError(f"{where}: {geometry.name(index)} lies past the end of the file", cause=cause, hint=DAMAGED)
-    _check_sizes(geometry, sizes, where=where, file_bytes=file_bytes)
+    if (written := sizes[sizes > 0]).size:
+        _check_sizes(geometry, written, where=where, file_bytes=file_bytes)
 
 
 def _check_sizes(
@@ -157,7 +163,7 @@ def _check_sizes(
         hint = f"tiles of up to {MAX_TILE_BYTES >> 20} MiB are read; save the image with smaller ones"
         raise DataError(f"{where}: the tiles are too large", cause=cause, hint=hint)
     smallest = int(sizes.min())
-    page_bytes = decoded * geometry.chunks
+    page_bytes = decoded * len(sizes)
     too_dense = decoded > HARMLESS_CHUNK_BYTES and decoded > MAX_RATIO * smallest
     if too_dense or (page_bytes > HARMLESS_PAGE_BYTES and page_bytes > MAX_RATIO * file_bytes):
         raise DataError(

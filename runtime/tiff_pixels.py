@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from unetctl.runtime.chunk_cache import Chunk, ChunkCache
+from unetctl.runtime.chunk_cache import Chunk, ChunkCache, Uses
 from unetctl.runtime.errors import DataError
 from unetctl.runtime.plan import Window
 from unetctl.runtime.random_access import RandomAccessFile, translated
@@ -42,6 +42,9 @@ class ChunkedPixels:
     """Names file and plane in the errors."""
     offsets: Sequence[int]
     counts: Sequence[int]
+    """0 for a chunk that was never written; such files are only opened as sparse ones."""
+    no_data: float
+    """What such a chunk is read as."""
     decode: Callable[..., Any]
     """tifffile's decoder of the page: `(data, chunk index, **tables) -> (array [depth, h, w, samples], ...)`."""
     tables: dict[str, bytes | None]
@@ -59,18 +62,25 @@ class ChunkedPixels:
                 x0, x1 = max(window.x0, column * wide), min(window.x1, column * wide + wide)
                 from_yx = np.s_[y0 - row * high : y1 - row * high, x0 - column * wide : x1 - column * wide]
                 to_yx = np.s_[y0 - window.y0 : y1 - window.y0, x0 - window.x0 : x1 - window.x0]
+                uses = self.cache.uses(geometry.chunk_yx, row, column)
                 position = row * geometry.columns + column
-                if not geometry.separate:
-                    chunk = self._chunk(position)[from_yx]
+                samples = {sample for _, sample in picks} if geometry.separate else {0}
+                for one in samples:
+                    index = position + one * geometry.rows * geometry.columns
+                    if not self.counts[index]:
+                        for channel, sample in picks:
+                            if sample == one or not geometry.separate:
+                                out[channel][to_yx] = self.no_data
+                        continue
+                    chunk = self._chunk(index, uses)[from_yx]
                     for channel, sample in picks:
-                        out[channel][to_yx] = chunk[..., sample]
-                    continue
-                for channel, sample in picks:
-                    index = position + sample * geometry.rows * geometry.columns
-                    out[channel][to_yx] = self._chunk(index)[from_yx][..., 0]
+                        if not geometry.separate:
+                            out[channel][to_yx] = chunk[..., sample]
+                        elif sample == one:
+                            out[channel][to_yx] = chunk[..., 0]
 
-    def _chunk(self, index: int) -> Chunk:
-        return self.cache.get((self.number, index), lambda: self._decode(index))
+    def _chunk(self, index: int, uses: Uses | None) -> Chunk:
+        return self.cache.get((self.number, index), lambda: self._decode(index), uses)
 
     def _decode(self, index: int) -> Chunk:
         what = f"{self.where}: {self.geometry.name(index)} is damaged"

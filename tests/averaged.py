@@ -11,14 +11,14 @@ import onnx
 from tests.models import integer_network, integer_spec, tiny_checkpoint
 from unetctl.exporter.subject import Subject, read_subject
 from unetctl.exporter.to_onnx import to_onnx
-from unetctl.runtime.engines import engine_status
+from unetctl.runtime.engines import engines_at_once
 
 DEPTH = 1
 NETWORK = integer_network(depth=DEPTH, classes=3, seed=5)
 SPEC = integer_spec(NETWORK)
 OUTPUTS = ("labels", "probabilities")
-ENGINES = tuple(one.name for one in engine_status() if one.usable)
-"""Those that can run here."""
+ENGINES = engines_at_once()
+"""Those that can run here and need not build first."""
 
 
 def averaged_checkpoint(path: Path) -> Path:

@@ -18,7 +18,7 @@ from unetctl.runtime.engine_file import EngineFile
 from unetctl.runtime.engines import EngineRequest
 from unetctl.runtime.geometry import input_px, margin_px, shrinkage_px
 from unetctl.runtime.model import Model
-from unetctl.runtime.tensorrt_library import load_tensorrt
+from unetctl.runtime.tensorrt_library import library_for_gpu
 
 
 class FakeGpu:
@@ -45,14 +45,14 @@ class FakeGpu:
         return self.cuda.calls["cudaGraphLaunch"]
 
 
-def build_here(model: Model, shape: tuple[int, int], batch: int = 1) -> EngineFile:
+def build_here(model: Model, shape: tuple[int, int]) -> EngineFile:
     """Build an engine for tiles that read just this shape, beside its model; it is not tried."""
     margin = 2 * margin_px(model.spec.depth)
+    device = cuda.device()
     target = EngineTarget(
-        library=load_tensorrt("tensorrt"),
-        device=cuda.device(),
+        library=library_for_gpu(device.compute_capability),
+        device=device,
         kept_yx=(shape[0] - margin, shape[1] - margin),
-        batch=batch,
     )
     return build_engine(with_small_golden(model), target, model.path.parent, accept=None)
 

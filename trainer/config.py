@@ -18,6 +18,7 @@ from unetctl.runtime.errors import MissingInputError, UsageError
 from unetctl.runtime.geometry import alignment_px
 from unetctl.trainer.presets import with_preset
 from unetctl.trainer.settings import (
+    PAPER_BORDER_WEIGHT,
     AugmentConfig,
     ClassConfig,
     DataConfig,
@@ -83,6 +84,18 @@ class Config:
     def resolve(self, text: str) -> Path:
         """Return the path that `text` of the toml means."""
         return self.folder / Path(text).expanduser()
+
+    @property
+    def border_weight(self) -> float:
+        """The weight of borders to use: what is set, or the paper's where touching objects are to be told apart.
+
+        Those are instances, or the class that `border_class` names. Else 0: the weight makes borders wide, which costs
+        pixels (decision record 0006).
+        """
+        if self.train.border_weight is not None:
+            return self.train.border_weight
+        has_objects = self.data.kind == "instances" or self.train.border_class is not None
+        return PAPER_BORDER_WEIGHT if has_objects else 0.0
 
     def class_values(self) -> tuple[tuple[int, ...], ...]:
         """Return the label values of each class; a class that names none stands for its position."""

@@ -139,16 +139,16 @@ def _check_memory(pixel_bytes: int, label_pixels: int) -> None:
 
 
 def _prepare(raw: RawPair, statistics: Statistics, classes: ClassMap, config: Config) -> Pair:
-    settings = config.train
     labels = classes.to_classes(raw.labels)
     border = np.zeros(labels.shape, np.float16)
     if config.data.kind == "instances":
         cells = separate(raw.labels)
         labels = classes.to_classes(cells)
-    elif settings.border_weight:
+    elif config.border_weight:
         cells = connected_regions(labels == border_class(config, classes))
-    if settings.border_weight:
-        border = border_weights(cells, weight=settings.border_weight, sigma_px=settings.border_sigma).astype(np.float16)
+    if config.border_weight:
+        sigma = config.train.border_sigma
+        border = border_weights(cells, weight=config.border_weight, sigma_px=sigma).astype(np.float16)
     return Pair(
         name=raw.name,
         image=raw.image,
@@ -209,7 +209,7 @@ def _pixel_size(config: Config, raw: RawPairs) -> tuple[float | None, str]:
 
 
 def _cells_notice(config: Config, classes: ClassMap) -> str:
-    if config.data.kind == "instances" or not config.train.border_weight or config.train.border_class is not None:
+    if config.data.kind == "instances" or not config.border_weight or config.train.border_class is not None:
         return ""
     name = classes.classes[border_class(config, classes)].name
     return f"weight map: connected regions of {name!r} are taken as the cells; [train] border_class names another"

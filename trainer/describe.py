@@ -41,7 +41,7 @@ def make_spec(config: Config, dataset: Dataset, network: UNet, training: dict[st
 def training_record(config: Config, dataset: Dataset, machine: Machine, run: str, processes: int) -> dict[str, Any]:
     """Return what is known before the first step, as plain JSON values."""
     settings = settings_of(config)
-    settings["train"]["learning_rate"] = config.train.peak_rate
+    settings["train"] |= {"learning_rate": config.train.peak_rate, "border_weight": config.border_weight}
     return {
         "run": run,
         "seed": config.train.seed,

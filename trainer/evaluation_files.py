@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unetctl.runtime.errors import DataError, MissingInputError, UsageError
+from unetctl.runtime.result_names import RESULT_SUFFIX
 from unetctl.trainer.pairs import files_by_stem, natural_key
 from unetctl.trainer.raw_pairs import read_header
 from unetctl.trainer.settings import DataConfig
 from unetctl.trainer.split import split_pairs
-
-OWN_RESULT = ".labels.ome.tif"
-"""How `unetctl segment` ends the names of its results, which lie beside the images."""
 
 SHOWN = 10
 """Problems that are told in full."""
@@ -114,7 +112,7 @@ def _files(path: Path, what: str, problems: list[str], notices: list[str]) -> di
         raise MissingInputError(f"{path} is not there", hint=f"name the folder of the {what}s, or their stack")
     if not path.is_dir():
         return {path.stem: path}
-    own = {one.name[: -len(OWN_RESULT)]: one for one in path.iterdir() if one.name.endswith(OWN_RESULT)}
+    own = {one.name.removesuffix(RESULT_SUFFIX): one for one in path.iterdir() if one.name.endswith(RESULT_SUFFIX)}
     if what == "prediction" and own:  # with the images and the previews beside them
         notices.append(f"{path}: the results of unetctl segment ({len(own)}) are taken, and nothing else")
         return own

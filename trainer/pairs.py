@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unetctl.runtime.errors import MissingInputError
+from unetctl.runtime.result_names import is_result_name
 
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 """What is taken from a folder; labels in a JPEG are refused when they are opened."""
@@ -59,7 +60,7 @@ def find_pairs(images: Path, labels: Path) -> FoundPairs:
 
     problems: list[str] = []
     notices: list[str] = []
-    image_of = files_by_stem(images, problems, notices)
+    image_of = _without_results(images, files_by_stem(images, problems, notices), notices)
     label_of = files_by_stem(labels, problems, notices)
     problems += [f"{path}: no label of this name in {labels}" for path in _unmatched(image_of, label_of)]
     problems += [f"{path}: no image of this name in {images}" for path in _unmatched(label_of, image_of)]
@@ -91,6 +92,14 @@ def files_by_stem(folder: Path, problems: list[str], notices: list[str]) -> dict
         names = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
         notices.append(f"{folder}: not taken, because they are no PNG, TIFF or JPEG: {names}")
     return found
+
+
+def _without_results(folder: Path, found: dict[str, Path], notices: list[str]) -> dict[str, Path]:
+    """Leave out what `unetctl segment` wrote beside the images, which would be images without labels."""
+    kept = {stem: path for stem, path in found.items() if not is_result_name(path)}
+    if left := len(found) - len(kept):
+        notices.append(f"{folder}: not taken, because unetctl segment made them: {left} results and previews")
+    return kept
 
 
 def _unmatched(these: dict[str, Path], those: dict[str, Path]) -> Iterable[Path]:

@@ -133,8 +133,8 @@ class TrainConfig:
     """Validations without a better score after which training stops; 0 takes all steps."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto` is bf16 where the processor has it."""
-    border_weight: float = 10.0
-    """w0 of the paper's weight map; 0 leaves the borders out."""
+    border_weight: float | None = None
+    """w0 of the paper's weight map; 0 leaves the borders out. `Config.border_weight` where nothing is said."""
     border_sigma: float = 5.0
     """Pixels over which the border weight falls off."""
     class_balance: bool = False
@@ -153,8 +153,9 @@ class TrainConfig:
             ("border_weight", 0),
             ("weight_decay", 0),
         ):
-            if getattr(self, key) != "epoch" and not lowest <= getattr(self, key) < 2**63:
-                _refuse("train", key, getattr(self, key), f"must be at least {lowest}")
+            value = getattr(self, key)
+            if value not in ("epoch", None) and not lowest <= value < 2**63:
+                _refuse("train", key, value, f"must be at least {lowest}")
         if not 0 <= self.foreground <= 1:
             _refuse("train", "foreground", self.foreground, "must be 0 to 1")
         if not 0 <= self.average < 1:
@@ -171,6 +172,9 @@ class TrainConfig:
         """The learning rate to use."""
         return self.learning_rate or DEFAULT_LEARNING_RATE[self.optimizer]
 
+
+PAPER_BORDER_WEIGHT = 10.0
+"""w0 of Ronneberger et al. 2015."""
 
 DEFAULT_LEARNING_RATE = {"adamw": 2e-3, "sgd": 1e-3}
 """Peaks that worked on the ISBI 2012 membranes; a momentum of 0.99 multiplies the rate of `sgd` by 100."""

@@ -69,7 +69,7 @@ def train(
 def _take_steps(course: Course, on_progress: Callable[[Progress], None] | None) -> None:
     """Take all steps that are left, with validations in between."""
     job, state, settings = course.job, course.state, course.job.config.train
-    limit = EXPLODED * (float(course.loader.class_weights.max()) + settings.border_weight)
+    limit = EXPLODED * (float(course.loader.class_weights.max()) + job.config.border_weight)
     first, before, started = state.step + 1, state.seconds, time.perf_counter()
 
     for step, samples in enumerate(course.loader.samples_from(first, settings.steps), start=first):

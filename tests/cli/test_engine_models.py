@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Type
-from tests.fakes import fake_choice
+from tests.fakes import fake_choice, fake_model
 from tests.runtime.engines_made import engine_in, target
 from tests.runtime.fake_builder import GPU
 from unetctl.cli import engine_models
-from unetctl.cli.engine_models import trusting
+from unetctl.cli.engine_models import TensorRtOptions, parse_devices
 from unetctl.runtime import cuda
 from unetctl.runtime.engine_file import record_path
 from unetctl.runtime.engine_tensorrt import TensorRtEngine
-from unetctl.runtime.errors import UsageError
+from unetctl.runtime.engines import EngineStatus
+from unetctl.runtime.errors import UnavailableError, UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +40,7 @@ def test_inspect_says_what_an_engine_is_without_loading_it(unetctl: Type, plan: 
     assert said.code == 0, said.err
     text = " ".join(said.out.split())
     assert "an engine for tensorrt" in text
-    assert "32 x 16 px of a tile, 1 tile at a time" in text
+    assert "32 x 16 px of a tile" in text
     assert "NVIDIA Test 1, and on no other GPU" in text
     assert "not yet: no GPU was there" in text
     facts = json.loads(unetctl("inspect", plan, "--json").out)
@@ -83,6 +84,42 @@ def test_foreign_plans_are_trusted_only_where_that_was_said() -> None:
         assert isinstance(loader, partial)
         assert (loader.func, loader.keywords) == (TensorRtEngine, {"trust_foreign": trust_engine})
     choice = replace(fake_choice(), name="tensorrt")
-    assert trusting(choice).open != choice.open
+    assert TensorRtOptions().applied(choice) is choice
+    trusted = TensorRtOptions(trust_engine=True).applied(choice)
+    assert isinstance(trusted.open, partial)
+    assert isinstance(trusted.fixed_shapes, partial), "tiles are cut for foreign plans too"
+    for one in (trusted.open, trusted.fixed_shapes):
+        assert one.keywords["trust_foreign"] is True
     with pytest.raises(UsageError, match="--trust-engine"):
-        trusting(fake_choice())
+        TensorRtOptions(trust_engine=True).applied(fake_choice())
+
+
+def test_devices_are_counted_from_0_and_named_once() -> None:
+    assert parse_devices("") == ()
+    assert parse_devices("1,0,12") == (1, 0, 12)
+    for text in ("0,0", "a", "0,", "-1", "0 1"):
+        with pytest.raises(UsageError, match="--devices"):
+            parse_devices(text)
+
+
+def test_several_devices_are_said_and_their_memory_is_counted(unetctl: Type, monkeypatch: pytest.MonkeyPatch) -> None:
+    def status(index: int) -> EngineStatus:
+        return EngineStatus(name="tensorrt", version="11.4", usable=index < 2, device=f"GPU {index}", hint="look")
+
+    monkeypatch.setattr("unetctl.runtime.engine_tensorrt.status", status)
+    slots: list[int] = []
+
+    def bytes_needed(_model: object, _shape: object, _batch: int, count: int) -> int:
+        slots.append(count)
+        return 0
+
+    choice = replace(fake_choice(), name="tensorrt", bytes_needed=bytes_needed)
+    shared = TensorRtOptions(devices=(0, 1)).applied(choice)
+    assert shared.description == "tensorrt 11.4 on GPU 0, devices 0, 1"
+    assert TensorRtOptions(devices=(1,)).applied(choice).description == "tensorrt 11.4 on GPU 1, device 1"
+    with pytest.raises(UnavailableError, match="device 2"):
+        TensorRtOptions(devices=(2, 0)).applied(choice)
+    shared.bytes_needed(fake_model(), (60, 60), 1, 3)
+    assert slots == [6]
+    said = unetctl("segment", "x.tif", "--model", "nuclei", "--engine", "onnxruntime", "--devices", "0,1")
+    assert (said.code, "--devices is for TensorRT" in said.err) == (2, True)

@@ -88,33 +88,37 @@ def test_a_missing_library_is_said_with_the_line_that_installs_it(
 
 
 def test_engines_for_rtx_cards_are_built_without_a_gpu(unetctl: Type, model: Path, rtx: str) -> None:
-    said = unetctl("export", "--model", model, "--trt-rtx", "--tile", "32,64", "--compute-capability", "8.6,120")
+    said = unetctl("export", "--model", model, "--trt-rtx", "--tile", "512,1024", "--compute-capability", "8.6,120")
     assert said.code == 0, said.err
-    small, large = (read_engine_file(path) for path in engines())
-    assert (small.record.kept_yx, large.record.kept_yx) == ((32, 32), (64, 64))
+    large, small = (read_engine_file(path) for path in engines())
+    assert (small.record.kept_yx, large.record.kept_yx) == ((512, 512), (1024, 1024))
     assert small.record.compute_capabilities == (86, 120)
     assert small.record.onnx_sha256 == read_model(model).sha256
     assert f"by tensorrt-rtx {rtx}, fp32" in said.out
     assert "GPUs of compute capability 8.6, 12.0" in said.out
     assert "not yet: no GPU was there" in said.out
+    assert "critical applications, medical ones among them" in " ".join(said.err.split())
     assert said.err.splitlines()[-1].endswith(f"unetctl check {small.path} --trust-engine")
 
-    again = unetctl("export", "--model", model, "--trt-rtx", "--tile", "64", "--compute-capability", "86,120")
+    made_by = "--trt-rtx --tile 512 --compute-capability 86,120"
+    assert made_by in " ".join(unetctl("inspect", small.path).out.split())
+
+    again = unetctl("export", "--model", model, "--trt-rtx", "--tile", "1024", "--compute-capability", "86,120")
     assert again.code == 73
     assert large.path.name in again.err
     plan = large.path.read_bytes()
-    options = ("--tile", "64", "--compute-capability", "86,120", "--overwrite", "--quiet")
+    options = ("--tile", "1024", "--compute-capability", "86,120", "--overwrite", "--quiet")
     third = unetctl("export", "--model", model, "--trt-rtx", *options)
     assert (third.code, third.out, third.err) == (0, f"{large.path}\n", "")
     assert large.path.read_bytes() == plan
 
 
 def test_a_script_is_told_all_of_an_engine_but_what_the_model_says(unetctl: Type, model: Path, rtx: str) -> None:
-    said = unetctl("export", "--model", model, "--trt-rtx", "--tile", "32", "--batch", "2", "--json")
+    said = unetctl("export", "--model", model, "--trt-rtx", "--tile", "512", "--json")
     assert (said.code, said.err) == (0, "")
     (engine,) = json.loads(said.out)["engines"]
     assert Path(engine["path"]) == engines()[0]
-    assert (engine["kind"], engine["library_version"], engine["batch"]) == ("tensorrt-rtx", rtx, 2)
+    assert (engine["kind"], engine["library_version"]) == ("tensorrt-rtx", rtx)
     assert engine["acceptance"] == {}
     assert not {"spec", "export", "golden"} & engine.keys()
 
@@ -124,7 +128,7 @@ def test_neither_torch_nor_onnx_is_needed_to_build_from_a_model(unetctl: Type, m
         "import sys; sys.modules.update(torch=None, onnx=None, onnxruntime=None, safetensors=None)\n"
         "from unetctl.cli.main import run; sys.exit(run(sys.argv[1:]))"
     )
-    words = ("export", "--model", str(model), "--trt-rtx", "--tile", "32")
+    words = ("export", "--model", str(model), "--trt-rtx", "--tile", "512")
     done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert len(engines()) == 1
@@ -137,7 +141,7 @@ def test_an_engine_of_a_built_in_model_goes_into_the_users_own_folder(unetctl: T
 
 
 def with_fake_gpu(monkeypatch: pytest.MonkeyPatch) -> FakeBuilder:
-    fake = FakeBuilder(common_names(), accepts=(True,) * 9, labels=(1, 36, 36))
+    fake = FakeBuilder(common_names(), accepts=(True,) * 9, labels=(1, 516, 516))
     monkeypatch.setattr(cuda, "device_count", lambda: 1)
     monkeypatch.setattr(cuda, "device", lambda: GPU)
     monkeypatch.setattr(tensorrt_library, "load_tensorrt", lambda _: fake.library)
@@ -151,7 +155,7 @@ def test_with_a_gpu_an_engine_is_tried_and_published(
     with_fake_gpu(monkeypatch)
     figures = {"tiles": 2, "pixels": 400, "flips": 3, "passed": True}
     monkeypatch.setattr(export_trt, "_accept", lambda index, engine: figures)
-    said: Said = unetctl("export", "--model", model, "--trt", "--tile", "32")
+    said: Said = unetctl("export", "--model", model, "--trt", "--tile", "512")
     assert said.code == 0, said.err
     assert "which takes minutes" in said.err
     assert "NVIDIA Test 1, and on no other GPU" in said.out
@@ -169,7 +173,7 @@ def test_an_engine_that_gives_other_labels_is_not_published(
         raise CheckFailedError("other labels")
 
     monkeypatch.setattr(export_trt, "_accept", refuse)
-    assert unetctl("export", "--model", model, "--trt", "--tile", "32").code == 1
+    assert unetctl("export", "--model", model, "--trt", "--tile", "512").code == 1
     assert not engines()
 
 
@@ -178,13 +182,12 @@ def test_an_engine_that_gives_other_labels_is_not_published(
     [
         ("--trt", "--trt-rtx"),
         ("--tile", "512"),
-        ("--batch", "2"),
         ("--compute-capability", "86"),
         ("--trt", "--compute-capability", "86"),
         ("--trt-rtx", "--tile", "0"),
         ("--trt-rtx", "--tile", "512,512"),
         ("--trt-rtx", "--tile", "512x512"),
-        ("--trt-rtx", "--batch", "0"),
+        ("--trt-rtx", "--tile", "768"),
         ("--trt-rtx", "--compute-capability", "ada"),
         ("--trt-rtx", "--output", "x.onnx"),
         ("--trt-rtx", "--tta"),
@@ -200,13 +203,10 @@ def test_options_that_cannot_be_together_are_refused_before_anything(
     assert not engines()
 
 
-@pytest.mark.parametrize(("tile", "said"), [("30", "multiples of 4"), ("16", "--tile 32 or more")])
-def test_a_tile_that_does_not_fit_the_model_is_refused(
-    unetctl: Type, model: Path, rtx: str, tile: str, said: str
-) -> None:
-    refused = unetctl("export", "--model", model, "--trt-rtx", "--tile", tile)
+def test_a_tile_that_no_image_would_be_cut_into_is_refused(unetctl: Type, model: Path) -> None:
+    refused = unetctl("export", "--model", model, "--trt-rtx", "--tile", "512,768")
     assert refused.code == 2
-    assert said in refused.err
+    assert "multiples of 512 px" in refused.err
 
 
 @pytest.mark.parametrize(

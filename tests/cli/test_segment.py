@@ -19,8 +19,8 @@ from unetctl.runtime.engines import choose_engine
 
 REPORT_KEYS = {
     *("model", "image", "output", "preview", "image_yx", "planes", "tiles", "read_shapes", "engine", "precision"),
-    "seconds",
-    *("engine_share", "mpx_per_second", "peak_memory_bytes", "max_memory_bytes", "class_pixels", "notices"),
+    *("seconds", "engine_share", "mpx_per_second", "peak_memory_bytes", "max_memory_bytes", "class_pixels"),
+    *("blank", "profile", "notices"),
 }
 PLAN_KEYS = {
     *("image", "image_yx", "planes", "engine", "precision", "tiles", "read_shapes", "multiply_adds"),
@@ -62,6 +62,42 @@ def test_the_report_is_json_for_scripts(unetctl: Type, model: Path) -> None:
     assert found["preview"] is None
     assert sum(found["class_pixels"].values()) == 40 * 56
     assert said.err == ""
+
+
+def test_a_profile_says_what_each_stage_waited_for(unetctl: Type, model: Path) -> None:
+    said = unetctl("segment", write_image("slide.tif"), "--model", model, "--profile")
+    assert said.code == 0, said.err
+    rows = [line.split()[0] for line in said.out.splitlines() if line]
+    assert rows[rows.index("stage") :][1:5] == ["read", "network", "write", "finish"]
+    for word in ("for input, s", "for output, s", "at work", "start-up apart", "slide.labels.trace.json"):
+        assert word in said.out
+    again = unetctl("segment", *sorted(map(str, Path().iterdir())), "--model", model, "--overwrite")
+    assert "left out: slide.labels.trace.json is a result of unetctl" in again.err
+    found = json.loads(unetctl("segment", "slide.tif", "--model", model, "--overwrite", "--profile", "--json").out)
+    assert [one["stage"] for one in found["profile"]["stages"]] == ["read", "network", "write", "finish"]
+
+
+def test_blank_tiles_are_left_out_with_a_label_that_was_named(unetctl: Type, model: Path) -> None:
+    tifffile.imwrite("slide.tif", np.full((700, 600), 9, np.uint8))
+    unnamed = unetctl("segment", "slide.tif", "--model", model, "--skip-blank")
+    assert unnamed.code == 2
+    assert "names no class that means background" in unnamed.err
+    assert "--blank-label NAME, with one of its classes: class 0, class 1" in unnamed.err
+    assert unetctl("segment", "slide.tif", "--model", model, "--skip-blank", "--blank-label", "sky").code == 2
+    assert unetctl("segment", "slide.tif", "--model", model, "--blank-label", "class 1").code == 2
+    assert not list(Path().glob("*.labels.*"))
+
+    words = ("segment", "slide.tif", "--model", model, "--skip-blank", "--blank-label", "class 1")
+    said = unetctl(*words)
+    assert said.code == 0, said.err
+    assert "1 blank tile, 420 kpx, 100 % of the image, labelled class 1" in " ".join(said.out.split())
+    assert (tifffile.imread("slide.labels.ome.tif") == 1).all()
+    command = json.loads(unetctl("inspect", "slide.labels.ome.tif", "--json").out)["command"]
+    assert "--skip-blank --blank-label 'class 1'" in command
+    assert "100 % of the image, as blank, labelled class 1" in unetctl("inspect", "slide.labels.ome.tif").out
+    found = json.loads(unetctl(*words, "--overwrite", "--json").out)["blank"]
+    assert found == {"label": "class 1", "tiles": 1, "pixels": 420_000, "share": 1.0}
+    assert unetctl(*words, "--plan").code == 0
 
 
 def test_quiet_prints_the_result_and_nothing_else(unetctl: Type, model: Path) -> None:

@@ -15,7 +15,8 @@ import pytest
 from tests.models import random_pixels, tiny_checkpoint, tiny_model, tiny_network, tiny_spec
 from unetctl.exporter import export
 from unetctl.exporter.export import export_model
-from unetctl.runtime.engines import engine_status
+from unetctl.runtime import engines
+from unetctl.runtime.engines import EngineStatus, engines_at_once
 from unetctl.runtime.errors import CheckFailedError, DataError, UnavailableError
 from unetctl.runtime.model import read_model
 from unetctl.runtime.spec import ModelSpec, PixelType, Scope
@@ -105,9 +106,9 @@ def test_a_right_graph_is_published_with_its_figures(checkpoint: Path, traced: C
     steps: list[str] = []
     images = [random_pixels(spec, (1, 90, 40), 7), random_pixels(spec, (1, 300, 300), 8)]
     result = export_model(checkpoint, output, images=images, on_step=steps.append)
-    engines = ["torch", *(one.name for one in engine_status() if one.usable)]
+    names = ["torch", *engines_at_once()]
     assert [(one.engine, one.images, one.passed) for one in result.rows] == [
-        (engine, images, True) for engine in engines for images in ("golden", "validation")
+        (engine, images, True) for engine in names for images in ("golden", "validation")
     ]
     assert all(one.logit_difference < one.tolerance / 10 for one in result.rows)
     assert sum(one.agreement.pixels for one in result.rows) > 100_000
@@ -151,10 +152,9 @@ def test_a_checkpoint_without_golden_tiles_is_refused(tmp_path: Path) -> None:
 
 
 def test_without_an_engine_nothing_is_exported(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from unetctl.runtime.engines import EngineStatus
-
     absent = EngineStatus(name="onnxruntime", version="", usable=False, why_not="not installed", hint="pip install it")
-    monkeypatch.setattr(export, "engine_status", lambda: (absent,))
+    for module in (engines, export):
+        monkeypatch.setattr(module, "engine_status", lambda: (absent,))
     with pytest.raises(UnavailableError, match="compared"):
         export_model(checkpoint, checkpoint.parent / "out.onnx")
 

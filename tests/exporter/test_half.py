@@ -17,7 +17,7 @@ from unetctl.exporter.half import in_half
 from unetctl.exporter.subject import Subject
 from unetctl.exporter.to_onnx import to_onnx
 from unetctl.runtime.check import check_model, logit_tolerance
-from unetctl.runtime.engines import engine_status
+from unetctl.runtime.engines import engines_at_once
 from unetctl.runtime.errors import DataError, UnavailableError
 from unetctl.runtime.geometry import input_px
 from unetctl.runtime.model import read_model
@@ -27,7 +27,7 @@ from unetctl.runtime.tensorrt_library import TensorRtLibrary, load_tensorrt
 from unetctl.trainer.averaging import Averaged
 
 FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
-ONE_ENGINE = (next(one.name for one in engine_status() if one.usable),)
+ONE_ENGINE = engines_at_once()[:1]
 
 
 def half_subject(depth: int, base_channels: int) -> Subject:

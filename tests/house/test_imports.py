@@ -14,7 +14,7 @@ HOUSE = ("runtime", "trainer", "exporter", "cli")
 
 HEAVY = frozenset(
     (
-        *("torch", "onnx", "onnxruntime", "onnxscript", "openvino", "tensorrt", "cuda"),
+        *("torch", "onnx", "onnxruntime", "onnxscript", "openvino", "tensorrt", "tensorrt_rtx", "cuda"),
         *("zarr", "scipy", "skimage", "matplotlib", "rich"),
     )
 )

@@ -11,6 +11,7 @@ import pytest
 import tifffile
 
 from tests.fakes import fake_choice, fake_model
+from unetctl.runtime.cost import layers, multiply_adds
 from unetctl.runtime.errors import DataError
 from unetctl.runtime.expected import multiply_adds_per_second
 from unetctl.runtime.geometry import input_px
@@ -71,6 +72,21 @@ def test_the_speed_is_that_of_the_network_whatever_the_passes(monkeypatch: pytes
         monkeypatch.setattr("unetctl.runtime.expected.time.perf_counter", lambda ticks=ticks: next(ticks))
         found.append(multiply_adds_per_second(replace(model, golden=(tile,)), fake_choice(), threads=1))
     assert found[0] == found[1] > 0
+
+
+def test_an_engine_of_fixed_tiles_computes_a_whole_one_for_a_golden_tile(monkeypatch: pytest.MonkeyPatch) -> None:
+    side, whole = input_px(16, 2), input_px(64, 2)
+    ones = np.ones(1, np.float32)
+    tile = GoldenTile(image=np.zeros((1, side, side), np.uint8), shift=ones, scale=ones, logits=ones.reshape(1, 1, 1))
+    model = replace(PLAIN, golden=(tile,))
+    speeds = []
+    for shapes in ((), ((side, side),), ((side - 4, whole), (whole, whole))):
+        monkeypatch.setattr("unetctl.runtime.expected.time.perf_counter", iter(range(6)).__next__)
+        choice = replace(fake_choice(), fixed_shapes=lambda _, shapes=shapes: shapes)
+        speeds.append(multiply_adds_per_second(model, choice, threads=1))
+    network = layers(PLAIN.spec.depth, PLAIN.spec.base_channels, 1, len(PLAIN.spec.classes))
+    assert speeds[0] == speeds[1] == multiply_adds([side], [side], network)
+    assert speeds[2] == multiply_adds([whole], [whole], network)
 
 
 def test_the_result_says_that_it_is_a_mean(tmp_path: Path) -> None:

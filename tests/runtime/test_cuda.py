@@ -136,6 +136,20 @@ def test_what_cannot_be_recorded_is_told_and_the_stream_goes_on(gpu: FakeCuda) -
         synchronize(stream)
 
 
+@pytest.mark.parametrize(
+    ("driver", "said"), [(0, "not installed"), (12080, "for CUDA 12.8, and cuda-bindings for 13.5")]
+)
+def test_a_driver_that_is_missing_or_too_old_is_called_what_it_is(
+    gpu: FakeCuda, monkeypatch: pytest.MonkeyPatch, driver: int, said: str
+) -> None:
+    refused = gpu.cudaError_t.cudaErrorInsufficientDriver
+    monkeypatch.setattr(gpu, "cudaGetDeviceCount", lambda: (refused, None))
+    monkeypatch.setattr(gpu, "cudaDriverGetVersion", lambda: (gpu.cudaError_t.cudaSuccess, driver))
+    assert device_count() == 0
+    assert said in cuda.why_no_device()
+    assert "cudaErrorInsufficientDriver" in cuda.why_no_device()
+
+
 def test_on_this_machine_cuda_gives_an_answer_and_no_exception() -> None:
     pytest.importorskip("cuda.bindings", reason="NOT RUN: cuda-bindings is not installed")
     assert device_count() >= 0

@@ -94,7 +94,12 @@ def test_a_network_of_another_depth_than_it_says_is_noticed(folder: Path) -> Non
 
 @pytest.mark.parametrize(
     ("kept_yx", "said"),
-    [((18, 32), "multiples of 4"), ((0, 32), "multiples of 4"), ((-4, 32), "multiples of 4"), ((4, 32), "--tile 8")],
+    [
+        ((18, 32), "multiples of 4"),
+        ((0, 32), "multiples of 4"),
+        ((-4, 32), "multiples of 4"),
+        ((4, 32), "--tile 512"),
+    ],
 )
 def test_a_tile_that_cannot_be_is_refused_before_anything_is_built(
     folder: Path, kept_yx: tuple[int, int], said: str
@@ -121,7 +126,7 @@ def test_tensorrt_for_rtx_builds_a_file_that_is_the_same_each_time(folder: Path)
     except UnavailableError as error:
         pytest.skip(f"NOT RUN: no real engine was built: {error.what}; {error.hint}")
     model = read_model(tiny_model(folder))
-    made_for = EngineTarget(library=library, device=None, kept_yx=(32, 32), batch=2)
+    made_for = EngineTarget(library=library, device=None, kept_yx=(32, 32))
     first = build_engine(model, made_for, folder, accept=None)
     plan = first.path.read_bytes()
     again = build_engine(model, made_for, folder, accept=None)

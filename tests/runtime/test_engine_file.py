@@ -46,15 +46,15 @@ def test_the_record_is_for_people_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("made_for", "name"),
     [
-        (target("tensorrt", kept_yx=(512, 512), device=GPU), "512-b1-fp32-trt11.4.0.106-sm89-linux-x86_64"),
+        (target("tensorrt", kept_yx=(512, 512), device=GPU), "512-fp32-trt11.4.0.106-sm89-linux-x86_64"),
         (
-            target("tensorrt", kept_yx=(512, 1024), batch=4, device=GPU),
-            "512x1024-b4-fp32-trt11.4.0.106-sm89-linux-x86_64",
+            target("tensorrt", kept_yx=(512, 1024), device=GPU),
+            "512x1024-fp32-trt11.4.0.106-sm89-linux-x86_64",
         ),
-        (target("tensorrt-rtx", kept_yx=(512, 512)), "512-b1-fp32-rtx1.7.1.116-sm80plus-linux-x86_64"),
+        (target("tensorrt-rtx", kept_yx=(512, 512)), "512-fp32-rtx1.7.1.116-sm80plus-linux-x86_64"),
         (
             target("tensorrt-rtx", kept_yx=(512, 512), compute_capabilities=(86, 120)),
-            "512-b1-fp32-rtx1.7.1.116-sm86+sm120-linux-x86_64",
+            "512-fp32-rtx1.7.1.116-sm86+sm120-linux-x86_64",
         ),
     ],
 )
@@ -134,8 +134,9 @@ def having(**changes: Any) -> Callable[[dict[str, Any]], None]:
         (having(kind="tensorflow"), "kind 'tensorflow'"),
         (having(gpu=5), "gpu: no text"),
         (having(plan_sha256="../../x"), "hexadecimal"),
-        (having(batch=0), "batch 0"),
-        (having(batch="1"), "batch '1'"),
+        (having(plan_bytes=0), "0 bytes"),
+        (having(plan_bytes="1"), "'1' bytes"),
+        (having(acceptance=[]), "acceptance"),
         (having(input_yx=[60]), "px in"),
         (having(output_yx=[16, 32]), "px in"),
         (having(input_yx=[61, 76], output_yx=[21, 36]), "cannot take"),

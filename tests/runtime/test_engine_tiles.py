@@ -17,16 +17,15 @@ def test_tiles_fit_the_chunks_of_the_output() -> None:
 
 
 def test_a_card_of_8_gib_takes_all_and_one_of_4_the_smallest() -> None:
-    assert default_tiles(PAPER, 1, 7 << 30) == DEFAULT_TILES
-    assert default_tiles(PAPER, 1, 4 << 30) == DEFAULT_TILES[:1]
-    assert default_tiles(PAPER, 1, 0) == DEFAULT_TILES[:1], "the build says itself what is missing"
+    assert default_tiles(PAPER, 7 << 30) == DEFAULT_TILES
+    assert default_tiles(PAPER, 4 << 30) == DEFAULT_TILES[:1]
+    assert default_tiles(PAPER, 0) == DEFAULT_TILES[:1], "the build says itself what is missing"
 
 
-def test_fp16_takes_half_and_a_batch_as_often_as_it_has_tiles() -> None:
-    assert default_tiles(HALF, 1, 4 << 30) == DEFAULT_TILES
-    assert default_tiles(HALF, 8, 7 << 30) == DEFAULT_TILES[:1]
-    assert device_bytes(HALF, 512, 1) < device_bytes(PAPER, 512, 1) < device_bytes(PAPER, 512, 2)
+def test_fp16_takes_half_and_a_larger_tile_more() -> None:
+    assert default_tiles(HALF, 4 << 30) == DEFAULT_TILES
+    assert device_bytes(HALF, 512) < device_bytes(PAPER, 512) < device_bytes(PAPER, 1024)
 
 
 def test_for_another_machine_all_are_built() -> None:
-    assert default_tiles(PAPER, 1, None) == DEFAULT_TILES
+    assert default_tiles(PAPER, None) == DEFAULT_TILES

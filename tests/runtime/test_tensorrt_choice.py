@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ import pytest
 from tests.engine_contract import EngineCase, read_case
 from tests.fake_gpu import FakeGpu, build_here, request_for
 from tests.models import random_pixels, tiny_model
+from unetctl.runtime import cuda, tensorrt_choice
 from unetctl.runtime.engine_file import EngineFile, read_engine_file, record_path
 from unetctl.runtime.engine_tensorrt import TensorRtEngine, library_for, run_file, status
+from unetctl.runtime.engine_tensorrt import fixed_shapes as own_fixed_shapes
 from unetctl.runtime.engine_trust import engine_cache
 from unetctl.runtime.engines import choose_engine, fixed_shapes
 from unetctl.runtime.errors import DataError, RefusedError, UnavailableError
@@ -22,7 +25,7 @@ from unetctl.runtime.geometry import input_px
 from unetctl.runtime.image import ArraySource
 from unetctl.runtime.model import Model
 from unetctl.runtime.run import Resources, prepare
-from unetctl.runtime.tensorrt_choice import PlanNeeds, best_plan
+from unetctl.runtime.tensorrt_choice import best_plan
 
 SHAPE = (input_px(32, 2), input_px(36, 2))
 SMALL = (input_px(24, 2), input_px(8, 2))
@@ -115,29 +118,18 @@ def test_auto_prefers_the_gpu_where_there_is_one(gpu: FakeGpu) -> None:
     )
 
 
-@pytest.mark.parametrize("batch", [1, 3, 5, 6])
-def test_a_plan_for_another_batch_serves(gpu: FakeGpu, case: EngineCase, batch: int) -> None:
-    build_here(case.model, SHAPE, 3)
-    assert_right(case, batch=batch)
-    assert len(gpu.tensorrt.built) == 1
-
-
 def test_the_plan_that_computes_least_is_taken(gpu: FakeGpu, case: EngineCase) -> None:
-    sizes = [(64, 64, 1), (32, 32, 1), (32, 32, 4), (32, 64, 1)]
-    plans = [build_here(case.model, (input_px(h, 2), input_px(w, 2)), batch) for h, w, batch in sizes]
+    sizes = [(64, 64), (32, 32), (32, 64)]
+    plans = [build_here(case.model, (input_px(h, 2), input_px(w, 2))) for h, w in sizes]
 
-    def best(kept: tuple[int, int], batch: int, most_batch: int = 9) -> tuple[int, int, int] | None:
-        shape = (input_px(kept[0], 2), input_px(kept[1], 2))
-        needs = PlanNeeds(model=case.model, shapes=(shape,), batch=batch, most_batch=most_batch)
-        found = best_plan(plans, shape, needs)
+    def best(height: int, width: int) -> tuple[int, int] | None:
+        found = best_plan(plans, (input_px(height, 2), input_px(width, 2)))
         return sizes[plans.index(found)] if found else None
 
-    assert best((32, 32), 1) == (32, 32, 1)
-    assert best((32, 32), 8) == (32, 32, 4), "as many pixels in fewer runs"
-    assert best((32, 32), 8, most_batch=2) == (32, 32, 1)
-    assert best((16, 48), 1) == (32, 64, 1)
-    assert best((48, 16), 1) == (64, 64, 1)
-    assert best((16, 80), 1) is None
+    assert best(32, 32) == (32, 32)
+    assert best(16, 48) == (32, 64)
+    assert best(48, 16) == (64, 64)
+    assert best(16, 80) is None
 
 
 MISMATCHES = {
@@ -195,7 +187,7 @@ def test_a_foreign_plan_is_left_alone_unless_it_is_trusted(
 
 
 def test_an_engine_that_is_asked_for_by_name_is_the_one_that_runs(gpu: FakeGpu, case: EngineCase) -> None:
-    better, named = build_here(case.model, SHAPE), build_here(case.model, (SHAPE[0] + 4, SHAPE[1] + 4), 2)
+    better, named = build_here(case.model, SHAPE), build_here(case.model, (SHAPE[0] + 4, SHAPE[1] + 4))
     assert better.path.parent == named.path.parent
     loaded = len(gpu.tensorrt.calls)
     assert_right(case, named.model)
@@ -203,6 +195,34 @@ def test_an_engine_that_is_asked_for_by_name_is_the_one_that_runs(gpu: FakeGpu, 
         arguments[0] for name, arguments in gpu.tensorrt.calls[loaded:] if name.endswith("deserialize_cuda_engine")
     ]
     assert plans == [named.path.read_bytes()]
+
+
+def test_images_are_cut_for_the_engine_that_is_asked_for_by_name(
+    gpu: FakeGpu, case: EngineCase, caplog: pytest.LogCaptureFixture
+) -> None:
+    gpu.cuda.total_bytes = 8 << 30
+    small, large = (build_here(case.model, (input_px(kept, 2), input_px(kept, 2))) for kept in (512, 1024))
+    assert fixed_shapes("tensorrt", small.model) == (small.record.input_yx,)
+    forget(large)
+    assert fixed_shapes("tensorrt", case.model) == (small.record.input_yx,)
+    assert own_fixed_shapes(case.model, trust_foreign=True) == (small.record.input_yx, large.record.input_yx)
+    change(small, '"gpu": "NVIDIA Fake 1"', '"gpu": "NVIDIA H200"')
+    assert_right(case, small.model, trust_foreign=True)
+    assert f"{small.path} is not used" in caplog.text, "it was asked for, and another runs in its place"
+    assert len(gpu.tensorrt.built) == 2
+
+
+def test_what_another_process_built_meanwhile_is_not_built_again(
+    gpu: FakeGpu, case: EngineCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def waited() -> Iterator[None]:
+        build_here(case.model, SHAPE)
+        yield
+
+    monkeypatch.setattr(tensorrt_choice, "only_build", waited)
+    assert_right(case)
+    assert len(gpu.tensorrt.built) == 1
 
 
 def test_an_engine_of_another_machine_is_built_again_from_the_model_beside_it(
@@ -222,7 +242,11 @@ def test_an_engine_of_another_machine_is_built_again_from_the_model_beside_it(
 
 def test_a_plan_with_other_tensors_than_its_record_is_refused(gpu: FakeGpu, case: EngineCase) -> None:
     engine = build_here(case.model, SHAPE)
-    change(engine, '"batch": 1', '"batch": 2')
+    side = engine.record.input_yx[0]
+    text = record_path(engine.path).read_text()
+    assert text.count(f"  {side},\n") == text.count(f"  {side - 40},\n") == 1
+    text = text.replace(f"  {side},\n", f"  {side + 4},\n").replace(f"  {side - 40},\n", f"  {side - 36},\n")
+    record_path(engine.path).write_text(text)
     with pytest.raises(DataError, match="other inputs and outputs"):
         assert_right(case, engine.model)
 
@@ -244,7 +268,7 @@ def test_with_a_gpu_and_no_tensorrt_the_line_that_installs_it_is_given(
     assert not status().usable
     assert 'pip install "unetctl[trt]"' in status().hint
     with pytest.raises(UnavailableError, match="tensorrt is not installed"):
-        library_for(case.model.path)
+        library_for(case.model.path, cuda.device())
 
 
 def test_a_file_is_run_as_it_is_with_all_its_outputs(gpu: FakeGpu, case: EngineCase) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from enum import IntEnum
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from unetctl.runtime.errors import UnavailableError
-from unetctl.runtime.tensorrt_library import load_tensorrt
+from unetctl.runtime.tensorrt_library import library_for_gpu, load_tensorrt
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, name: str, version: str) -> None:
@@ -49,6 +50,24 @@ def test_a_missing_one_is_said_with_the_line_that_installs_it(
     with pytest.raises(UnavailableError, match=f"{name} is not installed") as caught:
         load_tensorrt(name)
     assert extra in caught.value.hint
+
+
+@pytest.mark.parametrize(("capability", "is_known"), [("8.9", True), ("12.0", True), ("9.0", False), ("8.7", False)])
+def test_that_for_rtx_is_taken_only_for_gpus_that_it_builds_for(
+    monkeypatch: pytest.MonkeyPatch, capability: str, is_known: bool
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    installed(monkeypatch, "tensorrt_rtx", "1.7.1.116")
+    members = ["CURRENT", "SM75", "SM80", "SM86", "SM89", "SM120", "SM121"]
+    sys.modules["tensorrt_rtx"].ComputeCapability = IntEnum("ComputeCapability", members)  # type: ignore[attr-defined]
+    if is_known:
+        assert library_for_gpu(capability).is_rtx
+        installed(monkeypatch, "tensorrt", "11.4.0.106")
+        assert not library_for_gpu(capability).is_rtx, "TensorRT, where both are there"
+        return
+    with pytest.raises(UnavailableError, match=f"nothing for compute capability {capability}") as caught:
+        library_for_gpu(capability)
+    assert "unetctl[trt]" in caught.value.hint
 
 
 def test_one_whose_libraries_cannot_be_loaded_is_no_crash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from unetctl.runtime.image import ImageInfo, check_read, default_channel_names
 from unetctl.runtime.plan import Window
+from unetctl.runtime.reads import ReadGrid
 
 
 class VirtualSource:
@@ -38,7 +39,7 @@ class VirtualSource:
         for channel in range(self.info.channels):
             np.add(row_part, column_part + dtype.type(29 * channel + 101 * plane & 0xFF), out=out[channel])
 
-    def limit_cache(self, cache_bytes: int) -> None:
+    def limit_cache(self, cache_bytes: int, reads: ReadGrid | None = None) -> None:
         pass
 
     def close(self) -> None:

@@ -170,6 +170,16 @@ def test_the_learning_rate_follows_the_optimizer() -> None:
     assert TrainConfig(learning_rate=0.5).peak_rate == 0.5
 
 
+def test_borders_weigh_where_objects_are_to_be_told_apart(tmp_path: Path) -> None:
+    classes = "[[classes]]\nname = 'outside'\n[[classes]]\nname = 'cell'\n"
+    assert write_toml(tmp_path, classes).border_weight == 0
+    assert write_toml(tmp_path, "[data]\nkind = 'instances'").border_weight == 10
+    assert write_toml(tmp_path, classes + "[train]\nborder_class = 'cell'").border_weight == 10
+    assert write_toml(tmp_path, classes + "[train]\npreset = 'paper'").border_weight == 10
+    assert write_toml(tmp_path, classes + "[train]\nborder_weight = 3").border_weight == 3
+    assert write_toml(tmp_path, "[data]\nkind = 'instances'\n[train]\nborder_weight = 0").border_weight == 0
+
+
 def test_a_preset_stands_below_what_the_file_says(tmp_path: Path) -> None:
     config = write_toml(tmp_path, '[train]\npreset = "paper"\nsteps = 7\n[network]\ndepth = 2\n')
     assert (config.train.steps, config.network.depth) == (7, 2)

@@ -11,10 +11,9 @@ import tifffile
 
 from tests.models import tiny_network, tiny_spec
 from tests.trainer.project import write_png
-from unetctl.cli.results import RESULT_SUFFIX
 from unetctl.runtime.errors import DataError, MissingInputError, ResourceError, UsageError
 from unetctl.trainer import evaluation_images
-from unetctl.trainer.evaluation_files import OWN_RESULT, check_partners, find_planes, part_of
+from unetctl.trainer.evaluation_files import check_partners, find_planes, part_of
 from unetctl.trainer.evaluation_images import read_planes
 from unetctl.trainer.settings import DataConfig
 
@@ -54,7 +53,6 @@ def test_a_label_without_a_partner_is_named(tmp_path: Path) -> None:
 
 
 def test_results_of_segment_are_taken_from_among_the_images(tmp_path: Path) -> None:
-    assert OWN_RESULT == RESULT_SUFFIX
     labels = write(tmp_path / "labels", "a.png")
     folder = write(tmp_path / "images", "a.tif", "a.labels.ome.tif", "a.labels.preview.png")
     planes, notices = find_planes(labels, None, folder)

@@ -31,6 +31,21 @@ def test_files_are_matched_by_stem_in_natural_order(tmp_path: Path) -> None:
     assert ".DS_Store" not in found.notices[0]
 
 
+def test_results_of_segment_beside_the_images_are_no_images(tmp_path: Path) -> None:
+    images, labels = tmp_path / "images", tmp_path / "labels"
+    touch(images / "a.tif", images / "a.labels.ome.tif", images / "a.labels.preview.png", labels / "a.png")
+    found = find_pairs(images, labels)
+    assert [pair.stem for pair in found.pairs] == ["a"]
+    assert not found.problems
+    assert "2 results and previews" in found.notices[0]
+
+
+def test_corrected_results_may_not_lie_among_the_labels_unnoticed(tmp_path: Path) -> None:
+    images, labels = tmp_path / "images", tmp_path / "labels"
+    touch(images / "a.tif", labels / "a.png", labels / "a.labels.ome.tif")
+    assert "no image of this name" in find_pairs(images, labels).problems[0]
+
+
 def test_a_file_without_its_other_half_is_a_problem(tmp_path: Path) -> None:
     images, labels = tmp_path / "images", tmp_path / "labels"
     touch(images / "a.png", images / "b.png", labels / "b.png", labels / "c.png", images / "b.tif")

@@ -1,0 +1,52 @@
+"""`unetctl segment --plan`: what would be done, and nothing is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unetctl.cli import output, segment_report
+from unetctl.cli.models import RunnableModel
+from unetctl.cli.results import View, refuse_own_result
+
+if TYPE_CHECKING:
+    from unetctl.runtime.run import Resources
+
+
+def plan_all(
+    paths: Sequence[Path],
+    runnable: RunnableModel,
+    resources: Resources,
+    view: View,
+    *,
+    blank: int | None,
+    as_json: bool,
+) -> None:
+    """Show what each run would do. The time is that of the network, the slowest stage."""
+    from unetctl.runtime.expected import multiply_adds_per_second
+    from unetctl.runtime.segmentation import plan_file
+
+    values: list[dict[str, Any]] = []
+    speed = 0.0
+    for image in paths:
+        refuse_own_result(image)
+        report = plan_file(
+            image,
+            model=runnable.model,
+            engine=runnable.choice,
+            resources=resources,
+            series=view.series,
+            level=view.level,
+            channels=view.channels,
+            blank=blank,
+        )
+        speed = speed or multiply_adds_per_second(runnable.model, runnable.choice, resources.threads)
+        seconds = report.multiply_adds / speed
+        if as_json:
+            values.append({**asdict(report), "expected_seconds": seconds})
+        else:
+            segment_report.show_plan(report, seconds)
+    if as_json:
+        output.result_json(values[0] if len(paths) == 1 else values)

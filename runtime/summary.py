@@ -1,0 +1,58 @@
+"""What is left to say when a run is done: its seconds, the bytes of its stages, and what the user should know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from unetctl.runtime.blank import BlankTiles
+from unetctl.runtime.fit import fit_notices
+from unetctl.runtime.profile import Profile
+from unetctl.runtime.report import ProfileReport
+from unetctl.runtime.result_names import trace_path
+from unetctl.runtime.run import Run, Timings
+from unetctl.runtime.system import peak_memory_bytes
+
+
+def profile_report(profile: Profile, run: Run, blank: BlankTiles, *, encoded_bytes: int, output: Path) -> ProfileReport:
+    """Put the bytes that went through the stages beside their times."""
+    info, tiles = run.source.info, run.memory.tiles
+    a_pixel, read_px = info.channels * np.dtype(info.dtype).itemsize, info.planes * tiles.read_px()
+    moved = {
+        "read": (profile.read_bytes, read_px * a_pixel),
+        "network": ((read_px - blank.read_px) * a_pixel, run.total_px - blank.kept_px),
+        "write": (run.total_px, encoded_bytes),
+        "finish": (encoded_bytes, output.stat().st_size),
+    }
+    return ProfileReport(trace=trace_path(output), stages=profile.stages(moved))
+
+
+def notices_of(run: Run) -> tuple[str, ...]:
+    """Return what the user should know though nothing failed."""
+    peak, allowed, memory = peak_memory_bytes(), run.resources.max_memory_bytes, run.memory
+    notices = [*fit_notices(run.source.info, run.model.spec)]
+    if peak > allowed:
+        notices.append(f"{(peak - allowed) / 2**20:,.0f} MiB more memory than allowed were used")
+    if memory.bytes_to_decode_once > memory.expected_bytes:
+        enough = f"--max-memory {-(-memory.bytes_to_decode_once // 2**20)}MiB"
+        notices.append(
+            f"parts of the image under the borders of tiles were decoded more than once; not so with {enough}"
+        )
+    return tuple(notices)
+
+
+def seconds_of(timings: Timings, *, total: float, finish: float) -> dict[str, float]:
+    """Return the seconds of a run as `SegmentReport` has them, from its whole time and that of its last steps."""
+    stages = timings.stages
+    return {
+        "total": total,
+        "start": total - finish - stages.wall - timings.statistics,
+        "statistics": timings.statistics,
+        "tiles": stages.wall,
+        "finish": finish,
+        "read": stages.fill,
+        "network": stages.compute,
+        "write": stages.drain,
+        "network_waited": stages.engine_waited,
+    }
