@@ -52,7 +52,8 @@ check: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.tile_waste
-	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.speed build/bench
+	$(BIN)/python -m benchmarks.growth build/bench
 	$(BIN)/python -m benchmarks.virtual_memory
 
 clean:

@@ -1,151 +1,134 @@
-"""How fast `unetctl segment` is from file to file, and in how much memory: `python -m benchmarks.speed`.
+"""How fast `unetctl segment` is from file to file: `python -m benchmarks.speed FOLDER`.
 
-On one slide, in one run, by turns:
+On one slide, with one network, by turns, each in a process of its own:
 
-    bare       the tiles of the plan, ready in memory, one after the other through a bare ONNX Runtime session
-    segment    the whole command but its start-up: read, decode, mirror, network, stitch, compress, pyramid, publish
+    bare       the tiles of the plan, ready in memory, one by one through the library itself (`benchmarks.bare`)
+    segment    the whole command: read, decode, mirror, network, stitch, compress, pyramid, publish
+    loop       what most people write, in PyTorch (`benchmarks.hand_written`)
+    peak       what the processor can do: a product of matrices (`benchmarks.matrix_peak`)
 
-Both label the same pixels with the same shapes and threads, so the ratio is what the pipeline costs. Then peak memory
-is measured on slides of growing size with the same settings, each in a process of its own.
+`bare` and `segment` label the same pixels with the same tiles and threads, so their ratio is what the pipeline costs;
+both are counted without their start-up. `segment` over `loop` is by the wall clock, start-up included. FOLDER keeps the
+network, the slide and speed.json; a second call takes the network and the slide as they are.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import platform
+import argparse
 import statistics
-import subprocess
-import sys
-import tempfile
-import time
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from benchmarks.record import machine, table, write_record
+from benchmarks.speed_runs import (
+    Contestant,
+    FailedError,
+    bare,
+    hand_written,
+    made_slide,
+    matrix_peak,
+    segment,
+    trained_models,
+)
 
-from benchmarks.demo_data import write_slide
-from benchmarks.random_model import DEPTH, make_model
-from unetctl.runtime.cost import layers
-from unetctl.runtime.engine_onnxruntime import open_session
-from unetctl.runtime.geometry import margin_px
-from unetctl.runtime.plan import TilePlan, plan_tiles
-from unetctl.runtime.system import processors
-
-BASE_CHANNELS = 32
-SIDE_PX = 4096
-ROUNDS = 3
-MEMORY_CHANNELS = 8
-"""For the table of memory: a narrow network, or the largest slide would take half an hour."""
-MEMORY_SIDES_PX = (4096, 16384)
-MAX_MEMORY = "3GiB"
-"""For the table of memory; speed is measured with the default."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Speed:
-    """Megapixels labelled a second, of each round."""
-
-    bare: tuple[float, ...]
-    segment: tuple[float, ...]
-
-    @property
-    def ratio(self) -> float:
-        """The pipeline's speed over the bare session's: the median of the rounds' ratios."""
-        return statistics.median(ours / bare for ours, bare in zip(self.segment, self.bare, strict=True))
+ENGINES = (
+    ("onnxruntime", "fp32"),
+    ("openvino", "fp32"),
+    ("openvino", "bf16"),
+    ("onnxruntime", "int8"),
+    ("openvino", "int8"),
+)
+LOOP, PEAK = "hand-written loop", "matrix product"
 
 
-def segment(slide: Path, model: Path, *options: str) -> dict[str, Any]:
-    """Segment `slide` in a process of its own and return the command's report."""
-    program = Path(sys.executable).with_name("unetctl")
-    arguments = ("--engine", "onnxruntime", "--overwrite", "--json", *options)
-    command = [program, "segment", slide, "--model", model, *arguments]
-    ended = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, text=True)
-    if ended.returncode:
-        sys.exit(f"unetctl segment ended with {ended.returncode}")
-    found: dict[str, Any] = json.loads(ended.stdout)
+def contestants(plain: Path, quantised: Path, slide: Path) -> list[Contestant]:
+    """Return the engines that take the models here; the first run, which is not counted, fills caches."""
+    found = []
+    for engine, precision in ENGINES:
+        one = Contestant(engine=engine, precision=precision, model=quantised if precision == "int8" else plain)
+        try:
+            segment(one, slide)
+        except FailedError as error:
+            print(f"# left out: {one.name}: {error}", flush=True)
+        else:
+            found.append(one)
     return found
 
 
-def tiles_of(report: dict[str, Any]) -> TilePlan:
-    """Return the plan of a report: the cheapest whose tiles are no larger than the largest that was used."""
-    height, width = (side - 2 * margin_px(DEPTH) for side in report["read_shapes"][0])
-    network = layers(DEPTH, BASE_CHANNELS)
-    tiles = plan_tiles(tuple(report["image_yx"]), depth=DEPTH, max_area_px=height * width, network=network)
-    if [list(shape) for shape in tiles.read_shapes()] != [list(shape) for shape in report["read_shapes"]]:
-        sys.exit(f"the plan {tiles.read_shapes()} is not that of the command: {report['read_shapes']}")
-    return tiles
+def measure_round(engines: Sequence[Contestant], slide: Path, checkpoint: Path, folder: Path) -> dict[str, Any]:
+    """Run everything once, by turns."""
+    result: dict[str, Any] = {PEAK: matrix_peak()}
+    for one in engines:
+        ended, report = segment(one, slide)
+        result[one.name] = {"segment": {**asdict(ended), "output": report}, "bare": bare(one, report, folder)}
+    result[LOOP] = hand_written(slide, checkpoint, folder)
+    return result
 
 
-def bare_mpx_per_second(model: Path, tiles: TilePlan, threads: int) -> float:
-    """Run every tile of a plan, ready in memory, through a bare session; start-up and a first call apart."""
-    session = open_session(model, threads=threads)
-    draw = np.random.default_rng(0)
-    ready = {shape: draw.integers(0, 256, (1, 1, *shape), dtype=np.uint8) for shape in tiles.read_shapes()}
-    session.run(None, {"image": ready[tiles.read_shapes()[-1]]})
-    begun = time.perf_counter()
-    for tile in tiles.tiles():
-        session.run(None, {"image": ready[tile.read.shape]})
-    height, width = tiles.image_yx
-    return height * width / 1e6 / (time.perf_counter() - begun)
+def spread(values: Sequence[float], decimals: int) -> str:
+    """Return the median, and in brackets the lowest and the highest."""
+    low, middle, high = (f"{one:.{decimals}f}" for one in (min(values), statistics.median(values), max(values)))
+    return middle if low == high else f"{middle} ({low}-{high})"
 
 
-def measure_speed(folder: Path) -> tuple[Speed, dict[str, Any]]:
-    """Measure both by turns on one slide, and return the speeds with the command's last report."""
-    model, slide = make_model(folder, BASE_CHANNELS), folder / "speed.tif"
-    write_slide(slide, folder / "truth.tif", side_px=SIDE_PX)
-    report = segment(slide, model)  # fills the page cache, and tells the tiles
-    tiles, threads = tiles_of(report), processors()
-    bare, ours = [], []
-    for _ in range(ROUNDS):
-        bare.append(bare_mpx_per_second(model, tiles, threads))
-        report = segment(slide, model)
-        ours.append(float(report["mpx_per_second"]))
-    return Speed(bare=tuple(bare), segment=tuple(ours)), report
-
-
-def measure_memory(folder: Path) -> list[dict[str, Any]]:
-    """Segment slides of growing size with the same settings and return the reports."""
-    model, reports = make_model(folder, MEMORY_CHANNELS), []
-    for side in MEMORY_SIDES_PX:
-        slide, truth = folder / f"slide_{side}.tif", folder / "truth.tif"
-        write_slide(slide, truth, side_px=side)
-        reports.append(segment(slide, model, "--max-memory", MAX_MEMORY))
-    return reports
-
-
-def machine() -> str:
-    """Return the machine, the versions and the date, in one line."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("unetctl", "onnxruntime", "numpy", "tifffile"))
-    processor = platform.processor() or platform.machine()
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), processor)
-    today = datetime.now(UTC).date().isoformat()
-    return f"{model}, {os.cpu_count()} cores; Python {platform.python_version()}, {packages}; {today}"
+def speed_table(rounds: Sequence[dict[str, Any]]) -> str:
+    """Return the Markdown table, ratios first; medians and spread over the rounds."""
+    header = ["", "segment / bare", "network at work", "times the loop", "segment", "bare", "wall, s", "peak, MB"]
+    rows = []
+    for name in [one for one in rounds[0] if one not in (LOOP, PEAK)]:
+        ours = [one[name]["segment"] for one in rounds]
+        speeds = [one["output"]["mpx_per_second"] for one in ours]
+        bares = [one[name]["bare"]["mpx_per_second"] for one in rounds]
+        gains = [one[LOOP]["seconds"] / one[name]["segment"]["seconds"] for one in rounds]
+        rows.append(
+            [
+                name,
+                spread([mine / full for mine, full in zip(speeds, bares, strict=True)], 3),
+                spread([one["output"]["engine_share"] for one in ours], 3),
+                spread(gains, 1),
+                spread(speeds, 3),
+                spread(bares, 3),
+                spread([one["seconds"] for one in ours], 1),
+                f"{max(one['output']['peak_memory_bytes'] for one in ours) / 1e6:,.0f}",
+            ]
+        )
+    loops = [one[LOOP] for one in rounds]
+    wall, peak = spread([one["seconds"] for one in loops], 1), max(one["peak_memory_bytes"] for one in loops) / 1e6
+    rows.append([f"{LOOP}, fp32", "", "", "1", "", "", wall, f"{peak:,.0f}"])
+    return table(header, rows)
 
 
 def main() -> None:
-    """Measure and print both tables."""
-    with tempfile.TemporaryDirectory(prefix="unetctl-bench-") as temporary:
-        folder = Path(temporary)
-        print(machine(), flush=True)
-        speed, report = measure_speed(folder)
-        shapes = ", ".join(f"{height} x {width}" for height, width in report["read_shapes"])
-        print(f"\nSpeed, {SIDE_PX} x {SIDE_PX} px, {BASE_CHANNELS} channels, tiles that read {shapes}, Mpx/s:\n")
-        print("| round | bare session | unetctl segment | ratio |")
-        print("|---|---|---|---|")
-        for index, (bare, ours) in enumerate(zip(speed.bare, speed.segment, strict=True), start=1):
-            print(f"| {index} | {bare:.3f} | {ours:.3f} | {ours / bare:.3f} |")
-        print(f"\nmedian ratio {speed.ratio:.3f}; peak memory {report['peak_memory_bytes'] / 1e6:,.0f} MB", flush=True)
-        print(f"\nPeak memory with --max-memory {MAX_MEMORY}, {MEMORY_CHANNELS} channels:\n")
-        print("| image | peak, MB | Mpx/s |")
-        print("|---|---|---|")
-        for one in measure_memory(folder):
-            height, width = one["image_yx"]
-            print(f"| {width} x {height} | {one['peak_memory_bytes'] / 1e6:,.0f} | {one['mpx_per_second']:.2f} |")
+    """Measure all rounds, and print the table after the last."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--base-channels", type=int, default=32, metavar="N")
+    parser.add_argument(
+        "--steps", type=int, default=150, metavar="N", help="of training, so that labels mean something"
+    )
+    parser.add_argument("--side", type=int, default=4096, metavar="PX")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N")
+    options = parser.parse_args()
+    folder: Path = options.folder.resolve()
+    checkpoint, plain, quantised = trained_models(folder, options.base_channels, options.steps)
+    slide = made_slide(folder, options.side)
+    engines = contestants(plain, quantised, slide)
+    rounds: list[dict[str, Any]] = []
+    for _ in range(options.rounds):
+        rounds.append(measure_round(engines, slide, checkpoint, folder))
+        libraries = {name: version(name) for name in sorted({one.engine for one in engines})}
+        settings = {**vars(options), "folder": options.folder.name, "libraries": libraries}
+        write_record(folder / "speed.json", results=rounds, settings=settings, seeds=[0], commands=[])
+        print(f"# round {len(rounds)} of {options.rounds}", flush=True)
+    peaks = {one: spread([found[PEAK][one] for found in rounds], 0) for one in rounds[0][PEAK]}
+    about = machine()
+    print(f"\n{about['device']}, {about['cores']} cores, {about['platform']}")
+    print(f"{options.side} x {options.side} px, {options.base_channels} channels, Mpx/s; {options.rounds} rounds")
+    print(f"{PEAK}, GFLOP/s: {', '.join(f'{name} {text}' for name, text in peaks.items())}\n")
+    print(speed_table(rounds))
 
 
 if __name__ == "__main__":

@@ -5,24 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Said, Type
-from tests.fakes import fake_spec
 from tests.models import tiny_checkpoint, tiny_model, tiny_network, tiny_spec
 from tests.runtime.engines_made import model_at
 from tests.runtime.fake_builder import GPU, FakeBuilder
 from tests.runtime.tensorrt_names import common_names
 from unetctl.cli import export_trt
-from unetctl.cli.export import _default_output
 from unetctl.runtime import cuda, tensorrt_library
 from unetctl.runtime.engine_file import read_engine_file
 from unetctl.runtime.errors import CheckFailedError, UnavailableError
 from unetctl.runtime.model import read_model
-from unetctl.runtime.precision import Precision
 from unetctl.runtime.tensorrt_library import load_tensorrt
 
 
@@ -207,18 +203,3 @@ def test_a_tile_that_no_image_would_be_cut_into_is_refused(unetctl: Type, model:
     refused = unetctl("export", "--model", model, "--trt-rtx", "--tile", "512,768")
     assert refused.code == 2
     assert "multiples of 512 px" in refused.err
-
-
-@pytest.mark.parametrize(
-    ("tta", "precision", "name"),
-    [
-        (False, Precision.FP32, "tiny.onnx"),
-        (True, Precision.FP32, "tiny.tta.onnx"),
-        (False, Precision.FP16, "tiny.fp16.onnx"),
-        (True, Precision.FP16, "tiny.tta.fp16.onnx"),
-    ],
-)
-def test_models_of_another_kind_have_another_name(tta: bool, precision: Precision, name: str) -> None:
-    spec = replace(fake_spec(), name="tiny")
-    path = _default_output(Path("runs/a.safetensors"), spec, None, tta=tta, precision=precision)
-    assert path == Path("runs") / name
