@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.record import machine, table, write_record
+from benchmarks.record import table, where, write_record
 from benchmarks.speed_runs import Contestant, made_slide, segment, trained_models
 
 
@@ -46,8 +46,7 @@ def main() -> None:
         seconds = statistics.median(ended["seconds"] for ended in found)
         peak = max(ended["output"]["peak_memory_bytes"] for ended in found) / 1e6
         rows.append([f"{side} x {side}", f"{seconds:.1f}", f"{seconds / first:.2f}", f"{peak:,.0f}"])
-    about = machine()
-    print(f"\n{about['device']}, {about['cores']} cores; {one.name}, {options.base_channels} channels\n")
+    print(f"\n{where()}; {one.name}, {options.base_channels} channels\n")
     print(table(["image", "wall, s", "times the first", "peak, MB"], rows))
 
 

@@ -24,7 +24,7 @@ from benchmarks.project_runs import (
     merged,
     train_once,
 )
-from benchmarks.record import grouped, machine, mean_and_spread, table, write_record
+from benchmarks.record import grouped, mean_and_spread, table, where, write_record
 from benchmarks.whole_image import load_placed
 from tests.data import shared_data
 
@@ -102,7 +102,7 @@ def main() -> None:
         y_name=next(one.name for one in MEASURES if one.key == DRAWN),
         levels={"the paper, 30 slices, on the test stack": 0.0611},
     )
-    print(f"\n{machine()['device']}; {results[0]['steps']} steps each, seeds {', '.join(map(str, arguments.seeds))}\n")
+    print(f"\n{where()}; {results[0]['steps']} steps each, seeds {', '.join(map(str, arguments.seeds))}\n")
     print(curve_table(results))
 
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from benchmarks.membrane_data import CELL, TEST, VALIDATION, breach, read_slices
 from benchmarks.membrane_protocol import FAMILIES, MEASURES, THRESHOLDS, Scored, Slices, choose_and_score
-from benchmarks.record import machine, mean_and_spread, table, write_record
+from benchmarks.record import mean_and_spread, table, where, write_record
 from benchmarks.whole_image import load_placed, logits_of
 from tests.data import shared_data
 from unetctl.runtime.spec import ModelSpec
@@ -110,7 +110,7 @@ def main() -> None:
         if arguments.output is not None:
             record = arguments.output / "membrane_scores.json"
             write_record(record, results=results, settings=PROTOCOL, seeds=seeds, commands=[])
-    print(f"{len(scores)} checkpoint(s), fp32, {machine()['device']}\n")
+    print(f"{len(scores)} checkpoint(s), fp32, {where()}\n")
     print(score_table(scores))
 
 

@@ -28,7 +28,7 @@ from benchmarks.project_runs import (
     merged,
     train_once,
 )
-from benchmarks.record import grouped, machine, table, write_record
+from benchmarks.record import grouped, table, where, write_record
 from benchmarks.whole_image import load_placed
 from tests.data import shared_data
 
@@ -134,12 +134,12 @@ def main() -> None:
             ]
             for name, key in names.items()
         },
-        title=f"ISBI 2012 membranes, slices 18-23; {machine()['device']}",
+        title=f"ISBI 2012 membranes, slices 18-23; {where()}",
         x_name="minutes from typing unetctl train to its end",
         y_name="pixel error",
         levels={"the paper, 10 hours on a GPU, on the test stack": 0.0611},
     )
-    print(f"\n{machine()['device']}\n\n{minutes_table(results)}")
+    print(f"\n{where()}\n\n{minutes_table(results)}")
 
 
 if __name__ == "__main__":

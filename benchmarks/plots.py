@@ -38,7 +38,7 @@ def draw_curve(
         axis.set_xticks([x for x, _ in means], [f"{x:.3g}" for x, _ in means])
     for name, level in (levels or {}).items():
         axis.axhline(level, color="#555555", linewidth=1, linestyle="--")
-        axis.annotate(name, (0.01, level), xycoords=("axes fraction", "data"), va="bottom", fontsize=9)
+        axis.annotate(name, (0.99, level), xycoords=("axes fraction", "data"), va="bottom", ha="right", fontsize=9)
     axis.minorticks_off()
     axis.set_ylim(bottom=0)
     axis.grid(color="#dddddd", linewidth=0.6)

@@ -68,6 +68,13 @@ def machine() -> dict[str, Any]:
     }
 
 
+def where() -> str:
+    """Return what computes in a few words, for titles and above tables."""
+    found = machine()
+    threads = found["OMP_NUM_THREADS"]
+    return f"{found['device']}{f', {threads} of them used' if threads else ''}"
+
+
 def commit() -> str | None:
     """Return the commit of the checkout, with `+` where files differ from it; None outside of git."""
     folder = Path(__file__).resolve().parent

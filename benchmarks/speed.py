@@ -22,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.record import machine, table, write_record
+from benchmarks.record import table, where, write_record
 from benchmarks.speed_runs import (
     Contestant,
     FailedError,
@@ -124,8 +124,7 @@ def main() -> None:
         write_record(folder / "speed.json", results=rounds, settings=settings, seeds=[0], commands=[])
         print(f"# round {len(rounds)} of {options.rounds}", flush=True)
     peaks = {one: spread([found[PEAK][one] for found in rounds], 0) for one in rounds[0][PEAK]}
-    about = machine()
-    print(f"\n{about['device']}, {about['cores']} cores, {about['platform']}")
+    print(f"\n{where()}")
     print(f"{options.side} x {options.side} px, {options.base_channels} channels, Mpx/s; {options.rounds} rounds")
     print(f"{PEAK}, GFLOP/s: {', '.join(f'{name} {text}' for name, text in peaks.items())}\n")
     print(speed_table(rounds))

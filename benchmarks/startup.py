@@ -12,7 +12,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from benchmarks.record import machine, table
+from benchmarks.record import table, where
 from benchmarks.speed_runs import Contestant, segment, timed
 
 
@@ -44,8 +44,7 @@ def main() -> None:
     one = Contestant(engine=options.engine, precision=options.precision, model=options.model)
     measure(one, options.image)
     tries = [measure(one, options.image) for _ in range(options.tries)]
-    about = machine()
-    print(f"{about['device']}, {about['cores']} cores; {one.name}; {options.model.name}, {options.image.name}\n")
+    print(f"{where()}; {one.name}; {options.model.name}, {options.image.name}\n")
     rows = []
     for name in tries[0]:
         seconds = [found[name] for found in tries]

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.record import machine, table, write_record
+from benchmarks.record import table, where, write_record
 from unetctl.runtime.geometry import input_px
 from unetctl.runtime.system import peak_memory_bytes
 from unetctl.trainer.loss import weighted_cross_entropy
@@ -170,9 +170,7 @@ def main() -> None:
                     seeds=[0],
                     commands=[],
                 )
-    print(
-        f"{machine()['device']}; medians of {arguments.rounds} rounds of {arguments.steps} steps, one sample a step\n"
-    )
+    print(f"{where()}; medians of {arguments.rounds} rounds of {arguments.steps} steps, one sample a step\n")
     print(cost_table(list(rounds.items())))
 
 

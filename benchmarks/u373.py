@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from benchmarks.object_scores import Objects, choose_cleaning, cleaned, predicted_objects, score_objects
 from benchmarks.project_runs import Sections, add_training_options, chosen_settings, make_project, merged, train_once
-from benchmarks.record import machine, mean_and_spread, table, write_record
+from benchmarks.record import mean_and_spread, table, where, write_record
 from benchmarks.whole_image import load_placed
 from tests.data import shared_data
 
@@ -160,7 +160,7 @@ def main() -> None:
             seeds=arguments.seeds,
             commands=[one["command"] for one in results],
         )
-    print(f"\n{machine()['device']}; {results[0]['steps']} steps, seeds {', '.join(map(str, arguments.seeds))}\n")
+    print(f"\n{where()}; {results[0]['steps']} steps, seeds {', '.join(map(str, arguments.seeds))}\n")
     print(result_table(results, silver, masks))
 
 

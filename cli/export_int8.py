@@ -90,7 +90,7 @@ def show_int8(result: Int8Result) -> None:
     output.pairs(
         [
             ("gives", " and ".join(result.record.outputs)),
-            ("computes in", f"int8, {result.layers - len(result.kept)} of {result.layers} layers and the last in fp32"),
+            ("computes in", f"int8 in {result.layers - len(result.kept)} of {result.layers} layers, the last in fp32"),
             ("averages", averaging_text(result.record.averaging)),
             ("size", bytes_text(result.path.stat().st_size)),
         ]
