@@ -11,7 +11,7 @@ import typer
 from unetctl.cli import output
 from unetctl.cli.described import averaging_text
 from unetctl.cli.engine_wish import ComputeCapability, EngineWish, Tile, Trt, TrtRtx, engine_wish
-from unetctl.cli.export_int8 import graph_precision, int8_facts, make_int8, parse_scheme, show_int8
+from unetctl.cli.export_int8 import exported_precision, int8_facts, make_int8, parse_scheme, show_int8
 from unetctl.cli.export_trt import make_engines, onnx_to_build_from
 from unetctl.cli.extras import needs_extra
 from unetctl.cli.held_out import held_out_images
@@ -84,7 +84,7 @@ def export(
     """
     wanted = parse_names(outputs, OUTPUTS, option="--outputs")
     wish = engine_wish(trt, trt_rtx, tile, compute_capability)
-    computes_in = graph_precision(precision)
+    computes_in = exported_precision(precision)
     is_for_tensorrt = parse_scheme(for_engine, computes_in)
     silent = quiet or as_json
     if wish and (onnx := onnx_to_build_from(model)):

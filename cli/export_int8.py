@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from unetctl.trainer.config import Config
 
 
-def graph_precision(text: str) -> Precision:
+def exported_precision(text: str) -> Precision:
     """Return what a model can be exported in. Raises `UsageError`."""
     if text == Precision.BF16:
         raise UsageError(

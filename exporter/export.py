@@ -25,7 +25,7 @@ from unetctl.exporter.to_onnx import to_onnx
 from unetctl.runtime.check import check_model
 from unetctl.runtime.engines import engine_status, engines_at_once, open_engine, run_file
 from unetctl.runtime.errors import CheckFailedError, UnavailableError
-from unetctl.runtime.golden import pack_golden
+from unetctl.runtime.golden import GoldenTile, pack_golden
 from unetctl.runtime.model import Model, read_model
 from unetctl.runtime.precision import RELATIVE_TOLERANCES, Precision
 from unetctl.runtime.spec import EXPORT_KEY, GOLDEN_KEY, SPEC_KEY, ExportRecord
@@ -76,7 +76,8 @@ def export_model(
     output.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(output) as temporary:
         temporary.write_bytes(model.SerializeToString())
-        rows = _compare_all(subject, temporary, (*outputs, LOGITS), images, names, on_step)
+        real = real_tiles(subject, images)
+        rows = compare_all(subject, temporary, (*outputs, LOGITS), names, on_step, real=real)
         refuse_failures(rows, what=output)
         record = export_record(outputs, subject, rows, precision=precision)
         remove_logits(model)
@@ -87,7 +88,7 @@ def export_model(
         _check_final(written, names, output)
         verdicts: tuple[Verdict, ...] = ()
         if precision is Precision.FP32:
-            verdicts = hinted_verdicts(written, names, _judged(subject, images), on_step)
+            verdicts = hinted_verdicts(written, names, _judged(subject, real), on_step)
             record = with_verdicts(record, verdicts)
             describe(model, subject, record)
             temporary.write_bytes(model.SerializeToString())
@@ -110,29 +111,17 @@ def usable_names(engines: tuple[str, ...] | None) -> tuple[str, ...]:
     return names
 
 
-def refuse_other_logits(
+def compare_all(
     subject: Subject,
     path: Path,
     outputs: tuple[str, ...],
-    output: Path,
     names: tuple[str, ...],
     on_step: Callable[[str], None],
+    *,
+    real: Sequence[GoldenTile] = (),
 ) -> tuple[ComparisonRow, ...]:
-    """Compare an fp32 graph that is to be quantised on its golden tiles. Raises `CheckFailedError`."""
-    rows = _compare_all(subject, path, outputs, (), names, on_step)
-    refuse_failures(rows, what=output)
-    return rows
-
-
-def _compare_all(
-    subject: Subject,
-    path: Path,
-    outputs: tuple[str, ...],
-    images: Sequence[NDArray[Any]],
-    names: tuple[str, ...],
-    on_step: Callable[[str], None],
-) -> tuple[ComparisonRow, ...]:
-    sets = {"golden": subject.golden, "validation": real_tiles(subject, images)}
+    """Compare a graph with logits on its golden tiles, and on `real` ones, in PyTorch and the engines `names`."""
+    sets = {"golden": subject.golden, "validation": real}
     runners: dict[str, Runner] = {"torch": torch_runner(subject, outputs)}
     runners |= {name: partial(run_file, name, path) for name in names}
     rows = []
@@ -164,8 +153,7 @@ def export_record(
     )
 
 
-def _judged(subject: Subject, images: Sequence[NDArray[Any]]) -> JudgedTiles:
-    real = real_tiles(subject, images)
+def _judged(subject: Subject, real: Sequence[GoldenTile]) -> JudgedTiles:
     return JudgedTiles(
         images="golden, validation" if real else "golden",
         tiles=tuple(JudgedTile(tile=one) for one in (*subject.golden, *real)),

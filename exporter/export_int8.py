@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unetctl.exporter.export import LOGITS, describe, export_record, refuse_other_logits, remove_logits, usable_names
+from unetctl.exporter.compare import refuse_failures
+from unetctl.exporter.export import LOGITS, compare_all, describe, export_record, remove_logits, usable_names
 from unetctl.exporter.judge import JudgedTile, JudgedTiles, judge
 from unetctl.exporter.project_tiles import calibration_inputs, judged_tiles, project_pairs
 from unetctl.exporter.quantise import PERCENTILE, Ranges, Scheme, calibrate, layer_names, quantise
@@ -76,7 +77,8 @@ def export_int8(
     output.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(output) as temporary:
         temporary.write_bytes(model.SerializeToString())
-        rows = refuse_other_logits(subject, temporary, (*outputs, LOGITS), output, names, on_step)
+        rows = compare_all(subject, temporary, (*outputs, LOGITS), names, on_step)
+        refuse_failures(rows, what=output)
         on_step("calibrating on training images")
         inputs = calibration_inputs(pairs.train, subject.spec)
         ranges = calibrate(model, inputs)

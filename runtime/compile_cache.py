@@ -4,7 +4,8 @@
 
 The library's own cache is not used, because it knows a model by its path, size and time, so that another model of the
 same second and size would be taken for it, and because it writes into the file that another process may be reading.
-Here the key holds the model's own hash, a file appears whole or not at all, and one with a wrong bit is no hit.
+(OpenVINO's source: `ModelCache::calculate_file_info`, and `FileStorageCacheManager`, which opens the final path.) Here
+the key holds the model's own hash, a file appears whole or not at all, and one with a wrong bit is no hit.
 """
 
 from __future__ import annotations

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.engine_contract import EngineCase, read_case
 from tests.fake_cuda import FakeCuda
 from tests.fake_tensorrt_runtime import FakeTensorRt
+from tests.models import tiny_model
 from unetctl.runtime import cuda
 from unetctl.runtime.engine_build import EngineTarget, build_engine
 from unetctl.runtime.engine_file import EngineFile
@@ -55,6 +57,12 @@ def build_here(model: Model, shape: tuple[int, int]) -> EngineFile:
         kept_yx=(shape[0] - margin, shape[1] - margin),
     )
     return build_engine(with_small_golden(model), target, model.path.parent, accept=None)
+
+
+def integer_case(folder: Path) -> EngineCase:
+    """A model of integer weights, whose labels a fake can give bit for bit, with golden tiles that are quickly run."""
+    found = read_case(tiny_model(folder, depth=2, classes=3, integer=True))
+    return replace(found, model=with_small_golden(found.model))
 
 
 def with_small_golden(model: Model) -> Model:

@@ -65,7 +65,7 @@ def validation() -> Slices:
 
 
 @pytest.fixture(scope="module")
-def test_slices() -> Slices:
+def scored_slices() -> Slices:
     return slices_best_at(0.7, (3, 4))
 
 
@@ -76,20 +76,20 @@ def thresholds_are_from(choose: Callable[[Slices, Slices], Errors], validation: 
     return all(found[one.key].threshold == again[one.key].threshold for one in MEASURES)
 
 
-def test_no_threshold_is_chosen_on_the_slices_that_are_scored(validation: Slices, test_slices: Slices) -> None:
-    assert thresholds_are_from(choose_and_score, validation, test_slices)
+def test_no_threshold_is_chosen_on_the_slices_that_are_scored(validation: Slices, scored_slices: Slices) -> None:
+    assert thresholds_are_from(choose_and_score, validation, scored_slices)
 
 
-def test_a_choice_on_the_scored_slices_is_caught(validation: Slices, test_slices: Slices) -> None:
-    assert not thresholds_are_from(lambda _, test: choose_and_score(test, test), validation, test_slices)
-    honest, flattering = choose_and_score(validation, test_slices), choose_and_score(test_slices, test_slices)
+def test_a_choice_on_the_scored_slices_is_caught(validation: Slices, scored_slices: Slices) -> None:
+    assert not thresholds_are_from(lambda _, test: choose_and_score(test, test), validation, scored_slices)
+    honest, flattering = choose_and_score(validation, scored_slices), choose_and_score(scored_slices, scored_slices)
     for key in ("pixel_error", "pixel_error_f_score"):
         assert honest[key].threshold < 0.5 < flattering[key].threshold
         assert honest[key].test > 2 * flattering[key].test
 
 
-def test_the_chosen_threshold_is_the_best_of_the_validation_slices(validation: Slices, test_slices: Slices) -> None:
-    found = choose_and_score(validation, test_slices)
+def test_the_chosen_threshold_is_the_best_of_the_validation_slices(validation: Slices, scored_slices: Slices) -> None:
+    found = choose_and_score(validation, scored_slices)
     for measure in MEASURES:
         if measure.fixed_threshold is not None:
             assert found[measure.key].threshold == measure.fixed_threshold
@@ -99,7 +99,7 @@ def test_the_chosen_threshold_is_the_best_of_the_validation_slices(validation: S
         best = min(values) if measure.is_error else max(values)
         assert found[measure.key].validation == best
         assert found[measure.key].threshold == allowed[values.index(best)]
-        assert found[measure.key].test == scores_at(test_slices, found[measure.key].threshold)[measure.key]
+        assert found[measure.key].test == scores_at(scored_slices, found[measure.key].threshold)[measure.key]
 
 
 def test_where_nothing_splits_because_all_is_membrane_is_never_chosen() -> None:

@@ -17,24 +17,15 @@ from tests.runtime.tensorrt_names import common_names
 from unetctl.cli import export_trt
 from unetctl.runtime import cuda, tensorrt_library
 from unetctl.runtime.engine_file import read_engine_file
-from unetctl.runtime.errors import CheckFailedError, UnavailableError
+from unetctl.runtime.errors import CheckFailedError
 from unetctl.runtime.model import read_model
-from unetctl.runtime.tensorrt_library import load_tensorrt
+from unetctl.runtime.tensorrt_library import TensorRtLibrary
 
 
 @pytest.fixture(autouse=True)
 def _without_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(cuda, "device_count", lambda: 0)
-
-
-@pytest.fixture
-def rtx() -> str:
-    """The version of TensorRT for RTX, where it is installed."""
-    try:
-        return load_tensorrt("tensorrt-rtx").version
-    except UnavailableError as error:
-        pytest.skip(f"NOT RUN: no real engine was built: {error.what}; {error.hint}")
 
 
 @pytest.fixture
@@ -83,14 +74,14 @@ def test_a_missing_library_is_said_with_the_line_that_installs_it(
     assert f'pip install "unetctl[{option.removeprefix("--")}]"' in said.err
 
 
-def test_engines_for_rtx_cards_are_built_without_a_gpu(unetctl: Type, model: Path, rtx: str) -> None:
+def test_engines_for_rtx_cards_are_built_without_a_gpu(unetctl: Type, model: Path, rtx: TensorRtLibrary) -> None:
     said = unetctl("export", "--model", model, "--trt-rtx", "--tile", "512,1024", "--compute-capability", "8.6,120")
     assert said.code == 0, said.err
     large, small = (read_engine_file(path) for path in engines())
     assert (small.record.kept_yx, large.record.kept_yx) == ((512, 512), (1024, 1024))
     assert small.record.compute_capabilities == (86, 120)
     assert small.record.onnx_sha256 == read_model(model).sha256
-    assert f"by tensorrt-rtx {rtx}, fp32" in said.out
+    assert f"by tensorrt-rtx {rtx.version}, fp32" in said.out
     assert "GPUs of compute capability 8.6, 12.0" in said.out
     assert "not yet: no GPU was there" in said.out
     assert "critical applications, medical ones among them" in " ".join(said.err.split())
@@ -109,17 +100,21 @@ def test_engines_for_rtx_cards_are_built_without_a_gpu(unetctl: Type, model: Pat
     assert large.path.read_bytes() == plan
 
 
-def test_a_script_is_told_all_of_an_engine_but_what_the_model_says(unetctl: Type, model: Path, rtx: str) -> None:
+def test_a_script_is_told_all_of_an_engine_but_what_the_model_says(
+    unetctl: Type, model: Path, rtx: TensorRtLibrary
+) -> None:
     said = unetctl("export", "--model", model, "--trt-rtx", "--tile", "512", "--json")
     assert (said.code, said.err) == (0, "")
     (engine,) = json.loads(said.out)["engines"]
     assert Path(engine["path"]) == engines()[0]
-    assert (engine["kind"], engine["library_version"]) == ("tensorrt-rtx", rtx)
+    assert (engine["kind"], engine["library_version"]) == ("tensorrt-rtx", rtx.version)
     assert engine["acceptance"] == {}
     assert not {"spec", "export", "golden"} & engine.keys()
 
 
-def test_neither_torch_nor_onnx_is_needed_to_build_from_a_model(unetctl: Type, model: Path, rtx: str) -> None:
+def test_neither_torch_nor_onnx_is_needed_to_build_from_a_model(
+    unetctl: Type, model: Path, rtx: TensorRtLibrary
+) -> None:
     program = (
         "import sys; sys.modules.update(torch=None, onnx=None, onnxruntime=None, safetensors=None)\n"
         "from unetctl.cli.main import run; sys.exit(run(sys.argv[1:]))"
@@ -130,7 +125,9 @@ def test_neither_torch_nor_onnx_is_needed_to_build_from_a_model(unetctl: Type, m
     assert len(engines()) == 1
 
 
-def test_an_engine_of_a_built_in_model_goes_into_the_users_own_folder(unetctl: Type, tmp_path: Path, rtx: str) -> None:
+def test_an_engine_of_a_built_in_model_goes_into_the_users_own_folder(
+    unetctl: Type, tmp_path: Path, rtx: TensorRtLibrary
+) -> None:
     said = unetctl("export", "--model", "nuclei", "--trt-rtx", "--tile", "512")
     assert said.code == 0, said.err
     assert len(engines(tmp_path / "cache" / "unetctl" / "engines")) == 1

@@ -18,12 +18,12 @@ from unetctl.exporter.subject import Subject
 from unetctl.exporter.to_onnx import to_onnx
 from unetctl.runtime.check import check_model, logit_tolerance
 from unetctl.runtime.engines import engines_at_once
-from unetctl.runtime.errors import DataError, UnavailableError
+from unetctl.runtime.errors import DataError
 from unetctl.runtime.geometry import input_px
 from unetctl.runtime.model import read_model
 from unetctl.runtime.precision import Precision
 from unetctl.runtime.tensorrt_build import build_plan
-from unetctl.runtime.tensorrt_library import TensorRtLibrary, load_tensorrt
+from unetctl.runtime.tensorrt_library import TensorRtLibrary
 from unetctl.trainer.averaging import Averaged
 
 FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
@@ -104,14 +104,6 @@ def test_what_overflows_fp16_becomes_no_class() -> None:
         network.down[0][0].weight *= 1e6
     logits = in_half(network)(torch.ones(1, 1, input_px(8, 1), input_px(8, 1)))
     assert not np.isfinite(logits.detach().numpy()).all()
-
-
-@pytest.fixture(scope="module")
-def rtx() -> TensorRtLibrary:
-    try:
-        return load_tensorrt("tensorrt-rtx")
-    except UnavailableError as error:
-        pytest.skip(f"NOT RUN: no real engine was built: {error.what}; {error.hint}")
 
 
 def assert_the_same_twice(library: TensorRtLibrary, path: Path, depth: int) -> None:

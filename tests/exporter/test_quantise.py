@@ -24,14 +24,14 @@ from unetctl.exporter.quantise import LAST_LAYER, Ranges, Scheme, calibrate, lay
 from unetctl.exporter.sensitivity import layers_by_loss
 from unetctl.runtime.engine import INVALID_LABEL
 from unetctl.runtime.engines import ENGINES, EngineRequest, engine_status, open_engine, run_file
-from unetctl.runtime.errors import DataError, UnavailableError
+from unetctl.runtime.errors import DataError
 from unetctl.runtime.geometry import input_px
 from unetctl.runtime.golden import GoldenTile
 from unetctl.runtime.precision import Precision
 from unetctl.runtime.spec import PixelType, Scope
 from unetctl.runtime.statistics import Statistics
 from unetctl.runtime.tensorrt_build import build_plan
-from unetctl.runtime.tensorrt_library import load_tensorrt
+from unetctl.runtime.tensorrt_library import TensorRtLibrary
 from unetctl.trainer.deploy import image_bytes
 
 USABLE = tuple(one.name for one in engine_status() if one.usable and not ENGINES[one.name].has_fixed_shapes)
@@ -213,11 +213,7 @@ def test_the_layer_that_loses_the_most_is_found() -> None:
     assert {name for name, _ in losses} == set(layer_names(model))
 
 
-def test_tensorrt_builds_the_graph_that_is_for_it(tmp_path: Path) -> None:
-    try:
-        library = load_tensorrt("tensorrt-rtx")
-    except UnavailableError as error:
-        pytest.skip(f"NOT RUN: no real engine was built: {error.what}; {error.hint}")
+def test_tensorrt_builds_the_graph_that_is_for_it(tmp_path: Path, rtx: TensorRtLibrary) -> None:
     model = graph_of(exact_case()[1])
     signed = quantise(model, unit_ranges(model), scheme=Scheme.TENSORRT)
     zeros = {name for node in signed.graph.node if node.op_type == "QuantizeLinear" for name in node.input[2:]}
@@ -230,7 +226,7 @@ def test_tensorrt_builds_the_graph_that_is_for_it(tmp_path: Path) -> None:
     signed.graph.output.pop()
     path = tmp_path / "int8.onnx"
     path.write_bytes(signed.SerializeToString())
-    first = build_plan(path, library=library, device=None, batch=2, shape=SHAPES[0])
+    first = build_plan(path, library=rtx, device=None, batch=2, shape=SHAPES[0])
     assert first.output_yx == (28, 36)
 
 

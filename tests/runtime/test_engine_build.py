@@ -16,9 +16,9 @@ from tests.runtime.tensorrt_names import common_names
 from unetctl.runtime.engine_build import EngineTarget, build_engine, planned_record
 from unetctl.runtime.engine_file import EngineFile, engine_name, read_engine_file, record_path
 from unetctl.runtime.engine_trust import engine_cache, trusted_plan, was_built_here
-from unetctl.runtime.errors import CheckFailedError, DataError, RefusedError, UnavailableError, UsageError
+from unetctl.runtime.errors import CheckFailedError, DataError, RefusedError, UsageError
 from unetctl.runtime.model import read_model
-from unetctl.runtime.tensorrt_library import load_tensorrt
+from unetctl.runtime.tensorrt_library import TensorRtLibrary
 
 KEPT = (16, 32)
 
@@ -120,13 +120,9 @@ def test_a_folder_that_others_can_use_stops_it_before_the_build(folder: Path) ->
     (folder.parent / "home" / "unetctl" / "engines").chmod(0o700)
 
 
-def test_tensorrt_for_rtx_builds_a_file_that_is_the_same_each_time(folder: Path) -> None:
-    try:
-        library = load_tensorrt("tensorrt-rtx")
-    except UnavailableError as error:
-        pytest.skip(f"NOT RUN: no real engine was built: {error.what}; {error.hint}")
+def test_tensorrt_for_rtx_builds_a_file_that_is_the_same_each_time(folder: Path, rtx: TensorRtLibrary) -> None:
     model = read_model(tiny_model(folder))
-    made_for = EngineTarget(library=library, device=None, kept_yx=(32, 32))
+    made_for = EngineTarget(library=rtx, device=None, kept_yx=(32, 32))
     first = build_engine(model, made_for, folder, accept=None)
     plan = first.path.read_bytes()
     again = build_engine(model, made_for, folder, accept=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.engine_contract import EngineCase, read_case
+from tests.engine_contract import EngineCase
 from tests.fake_api import Code
-from tests.fake_gpu import FakeGpu, build_here, request_for, with_small_golden
-from tests.models import random_pixels, tiny_model
+from tests.fake_gpu import FakeGpu, build_here, integer_case, request_for
+from tests.models import random_pixels
 from unetctl.runtime.engine_devices import open_on_devices
 from unetctl.runtime.engines import EngineChoice
 from unetctl.runtime.errors import ResourceError, UnavailableError, UsageError
@@ -26,8 +25,7 @@ CHUNK = (input_px(512, 2), input_px(512, 2))
 
 @pytest.fixture
 def case(tmp_path: Path) -> EngineCase:
-    found = read_case(tiny_model(tmp_path, depth=2, classes=3, integer=True))
-    return replace(found, model=with_small_golden(found.model))
+    return integer_case(tmp_path)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from unetctl.runtime.errors import DataError, ResourceError, UnavailableError, U
 from unetctl.runtime.geometry import input_px
 from unetctl.runtime.spec import PixelType, Scope
 from unetctl.runtime.tensorrt_build import BuiltPlan, build_plan
-from unetctl.runtime.tensorrt_library import TensorRtLibrary, load_tensorrt
+from unetctl.runtime.tensorrt_library import TensorRtLibrary
 
 MODELS: dict[str, dict[str, Any]] = {
     "depth 1": {"depth": 1, "base_channels": 2},
@@ -26,14 +26,6 @@ MODELS: dict[str, dict[str, Any]] = {
     "16 bits, by the image": {"depth": 2, "integer": True, "scope": Scope.IMAGE, "pixel_type": PixelType.UINT16},
     "probabilities": {"depth": 2, "classes": 3, "outputs": ("labels", "probabilities")},
 }
-
-
-@pytest.fixture(scope="module")
-def rtx() -> TensorRtLibrary:
-    try:
-        return load_tensorrt("tensorrt-rtx")
-    except UnavailableError as error:
-        pytest.skip(f"NOT RUN: no real engine was built: {error.what}; {error.hint}")
 
 
 def built(library: TensorRtLibrary, path: Path, *, depth: int = 2, **changes: Any) -> BuiltPlan:

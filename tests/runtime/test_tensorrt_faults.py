@@ -6,7 +6,6 @@ import gc
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,12 +14,12 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from tests.engine_contract import EngineCase, read_case
+from tests.engine_contract import EngineCase
 from tests.fake_api import Code
-from tests.fake_gpu import FakeGpu, as_it_lies, build_here, request_for, with_small_golden
+from tests.fake_gpu import FakeGpu, as_it_lies, build_here, integer_case, request_for
 from tests.fake_streams import RaceError
 from tests.fake_tensorrt_runtime import NO_ROOM, NO_WEIGHTS, SegmentationFaultError
-from tests.models import random_pixels, tiny_model
+from tests.models import random_pixels
 from unetctl.cli.exit_codes import ExitCode, exit_code
 from unetctl.runtime import tensorrt_slot
 from unetctl.runtime.engine_tensorrt import TensorRtEngine
@@ -39,8 +38,7 @@ MIB = 1 << 20
 
 @pytest.fixture
 def case(tmp_path: Path) -> EngineCase:
-    found = read_case(tiny_model(tmp_path, depth=2, classes=3, integer=True))
-    return replace(found, model=with_small_golden(found.model))
+    return integer_case(tmp_path)
 
 
 @pytest.fixture
