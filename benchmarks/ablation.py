@@ -1,7 +1,8 @@
 """What parts of the recipe are worth: `python -m benchmarks.ablation FOLDER`, on touching cells in phase contrast.
 
-The same recipe without elastic deformation, without border weights, and without any augmentation, on the cells of
-Usiigaci (Tsai et al. 2019): thin, touching, 16 bits. The rule is fixed, and is that of the data's own folders:
+The same recipe without elastic deformation, without border weights, without other parts of the augmentation and without
+any of it, on the cells of Usiigaci (Tsai et al. 2019): thin, touching, 16 bits. The rule is fixed, and is that of the
+data's own folders:
 
     train/set1, train/set30     108 cells   training
     val/set46                    73 cells   chooses the weights and what is cleaned away
@@ -52,6 +53,8 @@ VARIANTS: dict[str, Sections] = {
     "full recipe": {},
     "without elastic deformation": {"augment": {"elastic_px": 0.0}},
     "without border weights": {"train": {"border_weight": 0.0}},
+    "without turns and flips": {"augment": {"rotation_deg": 0.0, "flips": False}},
+    "without blur and gray values": {"augment": {"blur_px": 0.0, "contrast": 0.0, "brightness": 0.0}},
     "without any augmentation": {"augment": NO_AUGMENTATION},
 }
 
@@ -128,6 +131,9 @@ def main() -> None:
     add_training_options(parser)
     parser.add_argument("--steps", type=int, metavar="N", help="[train] steps, of every run")
     parser.add_argument("--folds", type=int, choices=(1, 2), default=1)
+    parser.add_argument(
+        "--variants", nargs="+", choices=tuple(VARIANTS), default=tuple(VARIANTS), metavar="NAME", help="default: all"
+    )
     arguments = parser.parse_args()
     data = shared_data()
     if data is None or not (data / "usiigaci-phase-contrast").exists():
@@ -138,7 +144,7 @@ def main() -> None:
     results: list[dict[str, Any]] = []
     for seed in arguments.seeds:
         for fold in FOLDS[: arguments.folds]:
-            for name in VARIANTS:
+            for name in arguments.variants:
                 results.append(train_variant(data_folder, name, fold, seed, settings))
                 write_record(
                     arguments.folder / "ablation.json",
