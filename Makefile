@@ -53,6 +53,7 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.tile_waste
 	$(BIN)/python -m benchmarks.speed build/bench
+	$(BIN)/python -m benchmarks.share build/bench
 	$(BIN)/python -m benchmarks.growth build/bench
 	$(BIN)/python -m benchmarks.virtual_memory
 

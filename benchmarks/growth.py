@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import table, where, write_record
-from benchmarks.speed_runs import Contestant, made_slide, segment, trained_models
+from benchmarks.speed_models import made_slide, trained_models
+from benchmarks.speed_runs import Contestant, segment
 
 
 def main() -> None:

@@ -106,9 +106,7 @@ def main() -> None:
     checkpoint = load_placed(options.run)
     spec = checkpoint.spec
     if (len(spec.channels), len(spec.classes), spec.depth, spec.normalisation.scope) != (1, 2, 4, Scope.MODEL):
-        sys.exit(
-            "the other tools run one gray channel, two classes, depth 4, and a fixed normalisation"
-        )
+        sys.exit("the other tools run one gray channel, two classes, depth 4, and a fixed normalisation")
     state = their_names(folded(checkpoint.network.state_dict(), spec), spec.depth)
     for name in ("models", "refs"):
         (folder / name).mkdir(exist_ok=True)

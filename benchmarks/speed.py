@@ -23,16 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import table, where, write_record
-from benchmarks.speed_runs import (
-    Contestant,
-    FailedError,
-    bare,
-    hand_written,
-    made_slide,
-    matrix_peak,
-    segment,
-    trained_models,
-)
+from benchmarks.speed_models import made_slide, trained_models
+from benchmarks.speed_runs import Contestant, FailedError, bare, hand_written, matrix_peak, segment
 
 ENGINES = (
     ("onnxruntime", "fp32"),

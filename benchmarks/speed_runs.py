@@ -13,9 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import demo_data
-from benchmarks.demo import type_command
-from benchmarks.project_runs import make_project, train_once
 from unetctl.runtime.system import write_atomically
 
 
@@ -98,35 +95,3 @@ def matrix_peak() -> dict[str, float]:
     """Return the processor's GFLOP/s in a product of matrices, by precision."""
     found: dict[str, float] = json.loads(timed([sys.executable, "-m", "benchmarks.matrix_peak"]).output)
     return found
-
-
-def trained_models(folder: Path, channels: int, steps: int) -> tuple[Path, Path, Path]:
-    """Train on the demo's images and export: the checkpoint, and the models in fp32 and int8.
-
-    Precisions are accepted by what they do to labels, so the network must have learned a little. What is there already
-    is taken as it is.
-    """
-    project = folder / f"channels{channels}"
-    demo_data.write_training(project / "data")
-    classes = [{"name": name, "colour": colour} for name, colour in demo_data.CLASSES]
-    sections: dict[str, dict[str, Any]] = {
-        "project": {"name": f"speed{channels}"},
-        "data": {"images": "data/images", "labels": "data/labels", "background": demo_data.CLASSES[0][0]},
-        "network": {"base_channels": channels},
-        "train": {"steps": steps},
-    }
-    make_project(project, sections, classes)
-    checkpoint = train_once(project, seed=0).model
-    plain, quantised = (project / "models" / f"speed{channels}{kind}.onnx" for kind in ("", ".int8"))
-    for model, options in ((plain, ()), (quantised, ("--precision", "int8"))):
-        if not model.exists():
-            type_command("export", *options, folder=project)
-    return checkpoint, plain, quantised
-
-
-def made_slide(folder: Path, side_px: int) -> Path:
-    """Return the demo's slide of a size, tiled and compressed; one that is there already is taken."""
-    slide = folder / f"slide{side_px}.tif"
-    if not slide.exists():
-        demo_data.write_slide(slide, folder / f"truth{side_px}.tif", side_px=side_px)
-    return slide

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from benchmarks.bare import seconds_of, tiles_of
 from benchmarks.hand_written import STEP_PX, label
 from benchmarks.matrix_peak import gflops
+from benchmarks.share import share_table
 from benchmarks.speed import LOOP, PEAK, speed_table, spread
+from benchmarks.speed_models import made_slide, stained
 from benchmarks.speed_runs import FailedError, timed
 from tests.models import integer_network, integer_spec, tiny_checkpoint
 from unetctl.runtime.plan import plan_tiles
@@ -79,3 +82,26 @@ def test_the_table_tells_medians_of_the_ratios_and_not_ratios_of_medians() -> No
 
 def test_a_matrix_product_has_a_speed() -> None:
     assert 0 < gflops(torch.float32, side=64, seconds=0.01) < 1e5
+
+
+def shared_round(share: float) -> dict[str, Any]:
+    stages = [{"stage": name, "processor": 1.25} for name in ("read", "network", "write", "finish")]
+    seconds = {"total": 9.0, "start": 1.0, "network_waited": 0.03}
+    report = {"engine_share": share, "image_yx": [8192, 4096], "mpx_per_second": 2.0, "seconds": seconds}
+    return {"openvino int8": {"output": {**report, "profile": {"stages": stages}}}}
+
+
+def test_the_table_of_shares_tells_what_the_network_waited_and_every_stage_took() -> None:
+    text = share_table([shared_round(0.95), shared_round(0.97), shared_round(0.96)])
+    assert "| openvino int8 | 8192 x 4096 | 0.960 (0.950-0.970) | 0.03 | 2.00 | 8.0 | 1.2 | 1.2 | 1.2 | 1.2 |" in text
+
+
+def test_a_coloured_slide_is_jpeg_of_the_same_cells(tmp_path: Path) -> None:
+    gray = np.tile(np.arange(256, dtype=np.uint8), (512, 2))
+    tifffile.imwrite(tmp_path / "slide512.tif", gray)
+    with tifffile.TiffFile(made_slide(tmp_path, 512, "rgb")) as file:
+        page = file.pages.first
+        assert (page.compression.name, page.photometric.name) == ("JPEG", "YCBCR")
+        found = page.asarray()
+    assert found.shape == (512, 512, 3)
+    assert np.abs(found.astype(int) - stained(gray)).mean() < 3
