@@ -125,6 +125,11 @@ class TilePlan:
                 yield Batch(index=index, tiles=tuple(self.tile(first + k) for k in range(column, end)))
                 index, column = index + 1, end
 
+    @property
+    def largest_yx(self) -> tuple[int, int]:
+        """Kept pixels `(height, width)` of the largest tile."""
+        return _longest(self.row_edges), _longest(self.column_edges)
+
     def read_shapes(self) -> tuple[tuple[int, int], ...]:
         """List the distinct input shapes `(height, width)`, the largest area first."""
         heights, widths = set(self._inputs(self.row_edges)), set(self._inputs(self.column_edges))
@@ -225,6 +230,19 @@ def plan_tiles_within(
     return TilePlan(image_yx=image_yx, depth=depth, chunk_px=chunk_px, row_edges=rows, column_edges=columns)
 
 
+def plan_tiles_like(
+    image_yx: tuple[int, int], tile_yx: tuple[int, int], *, depth: int, chunk_px: int = CHUNK_PX
+) -> TilePlan | None:
+    """Plan the fewest tiles that keep at most `tile_yx` pixels, or return None if a chunk does not fit into one.
+
+    In an image that is lower or narrower than such a tile, they are as much longer along the other axis.
+    """
+    least_yx = [min(most, -(-size // chunk_px) * chunk_px) for size, most in zip(image_yx, tile_yx, strict=True)]
+    area = tile_yx[0] * tile_yx[1]
+    longest_yx = max(tile_yx[0], area // least_yx[1]), max(tile_yx[1], area // least_yx[0])
+    return plan_tiles_within(image_yx, longest_yx, depth=depth, chunk_px=chunk_px)
+
+
 def _splits(size_px: int, depth: int, chunk_px: int) -> list[tuple[int, ...]]:
     """List the splits of an axis that differ in their longest part, the fewest parts first."""
     chunks = -(-size_px // chunk_px)
@@ -233,5 +251,8 @@ def _splits(size_px: int, depth: int, chunk_px: int) -> list[tuple[int, ...]]:
 
 
 def _area(row_edges: tuple[int, ...], column_edges: tuple[int, ...]) -> int:
-    tallest, widest = (max(after - before for before, after in pairwise(edges)) for edges in (row_edges, column_edges))
-    return tallest * widest
+    return _longest(row_edges) * _longest(column_edges)
+
+
+def _longest(edges: tuple[int, ...]) -> int:
+    return max(after - before for before, after in pairwise(edges))
