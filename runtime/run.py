@@ -6,11 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Self
 
 from unetctl.runtime.engines import EngineChoice, EngineRequest
+from unetctl.runtime.errors import ResourceError
 from unetctl.runtime.fit import fitted
 from unetctl.runtime.image import ImageInfo, ImageSource
 from unetctl.runtime.memory import MAX_TILE_AREA_BLANK_PX, MemoryPlan, default_budget_bytes, plan_within
@@ -83,9 +84,18 @@ class Timings:
 def prepare(
     source: ImageSource, model: Model, engine: EngineChoice, resources: Resources, *, blank: int | None = None
 ) -> Run:
-    """Check that the image fits the model and plan the run. Raises `DataError` and `ResourceError`."""
+    """Check that the image fits the model and plan the run. Raises `DataError` and `ResourceError`.
+
+    Where not even the smallest tile fits as it was tuned, the run goes as if nothing was.
+    """
     source = fitted(source, model.spec)
-    memory = plan_run(source.info, model, engine, resources, blank=blank)
+    try:
+        memory = plan_run(source.info, model, engine, resources, blank=blank)
+    except ResourceError:
+        if resources.tiles == AS_PLANNED:
+            raise
+        resources = replace(resources, tiles=AS_PLANNED)
+        memory = plan_run(source.info, model, engine, resources, blank=blank)
     source.limit_cache(memory.cache_bytes)
     return Run(source=source, model=model, engine=engine, resources=resources, memory=memory, blank=blank)
 

@@ -13,16 +13,17 @@ import pytest
 from tests.fakes import fake_choice, fake_model, fake_spec
 from tests.models import random_pixels, tiny_model
 from tests.runtime.tuning_openers import open_by_name
+from tests.runtime.virtual import VirtualSource
 from unetctl.runtime.engines import EngineChoice, choose_engine
 from unetctl.runtime.errors import ResourceError, UnavailableError
 from unetctl.runtime.geometry import input_px
 from unetctl.runtime.memory import plan_within
 from unetctl.runtime.model import read_model
 from unetctl.runtime.plan import plan_tiles_like
-from unetctl.runtime.run import Resources
+from unetctl.runtime.run import Resources, plan_run, prepare
 from unetctl.runtime.segmentation import segment
 from unetctl.runtime.spec import Scope
-from unetctl.runtime.tile_choice import TileChoice
+from unetctl.runtime.tile_choice import AS_PLANNED, TileChoice
 from unetctl.runtime.tuning import Setting
 from unetctl.runtime.tuning_measure import Bench
 from unetctl.runtime.tuning_run import tune
@@ -109,6 +110,27 @@ def test_a_tile_that_no_longer_fits_is_cut_by_the_plan() -> None:
     assert planned(2000 * MIB) == (512, 2048)
     height, width = planned(300 * MIB)
     assert height * width < 512 * 2048
+
+
+def test_what_was_tuned_is_left_out_where_not_even_the_smallest_tile_fits() -> None:
+    choice, model = fake_choice(bytes_a_pixel=160), fake_model()
+    source = VirtualSource(3000, 3000)
+
+    def needed(tiles: TileChoice) -> int:
+        with pytest.raises(ResourceError) as caught:
+            plan_run(source.info, model, choice, Resources(max_memory_bytes=MIB, threads=1, tiles=tiles))
+        return int(caught.value.hint.split("--max-memory ")[1].split("MiB")[0]) * MIB
+
+    tuned = TileChoice(tile_yx=(1024, 1024), batch=4, slots=4)
+    plain = needed(AS_PLANNED)
+    assert plain < needed(tuned)
+    run = prepare(source, model, choice, Resources(max_memory_bytes=plain, threads=1, tiles=tuned))
+    assert run.resources.tiles == AS_PLANNED
+    assert run.memory.expected_bytes <= plain
+    roomy = prepare(source, model, choice, Resources(max_memory_bytes=needed(tuned), threads=1, tiles=tuned))
+    assert roomy.resources.tiles == tuned
+    with pytest.raises(ResourceError):
+        prepare(source, model, choice, Resources(max_memory_bytes=MIB, threads=1, tiles=tuned))
 
 
 def test_tiles_grow_along_what_a_thin_image_leaves() -> None:
