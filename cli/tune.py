@@ -21,7 +21,6 @@ from unetctl.cli.quantity import parse_bytes
 from unetctl.cli.tuned import engines_here
 from unetctl.cli.wording import path_text
 from unetctl.runtime.errors import RefusedError, UnavailableError, UsageError
-from unetctl.runtime.precision_choice import AUTO
 
 if TYPE_CHECKING:
     from unetctl.runtime.engines import EngineChoice
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from unetctl.runtime.tuning import Setting, Trial
     from unetctl.runtime.tuning_record import TuningStore
     from unetctl.runtime.tuning_run import TuningResult
+
+AUTO = "auto"
 
 Choices = dict[tuple[str, str], "EngineChoice"]
 
@@ -52,7 +53,7 @@ def tune(
     max_memory: Annotated[
         str, typer.Option(metavar="SIZE", help="Memory to stay under, as 4GiB; default: that of segment.")
     ] = "",
-    minutes: Annotated[float, typer.Option(metavar="N", help="How long to look.")] = 2.0,
+    minutes: Annotated[float, typer.Option(metavar="N", help="How long to look.")] = 5.0,
     image: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Tune for an image of this size; default: for a large one.")
     ] = None,
@@ -69,7 +70,7 @@ def tune(
     from unetctl.runtime.tuning_record import TuningKey, TuningStore
 
     if not 0 < minutes <= 24 * 60:
-        raise UsageError(f"--minutes {minutes:g} cannot be", hint="--minutes 2")
+        raise UsageError(f"--minutes {minutes:g} cannot be", hint="--minutes 5")
     store = TuningStore()
     if list_all:
         _list(store, as_json=as_json)
@@ -159,13 +160,13 @@ def _measured(
     begun = time.monotonic()
     with progress("tuning", quiet=quiet) as update:
 
-        def on_trial(setting: Setting, trials: Sequence[Trial]) -> None:
+        def on_round(setting: Setting, trials: Sequence[Trial]) -> None:
             spent, best = time.monotonic() - begun, max([1.0, *(one.ratio for one in trials if one.is_better)])
-            text = f"{len(trials)} tried, best {best:.2f} times the default"
-            title = f"trying {tune_report.setting_text(setting)}"
-            update(min(spent, 60 * minutes), 60 * minutes, text, title=title)
+            title = f"tuning: {setting.engine} {setting.precision}"
+            text = f"{len(trials)} tried, best x {best:.2f}"
+            update(min(spent, 60 * minutes), 60 * minutes, text, left_s=max(0.0, 60 * minutes - spent), title=title)
 
-        return search_space(space, openers, seconds=60 * minutes, on_trial=on_trial)
+        return search_space(space, openers, seconds=60 * minutes, on_round=on_round)
 
 
 def _remember(

@@ -15,10 +15,11 @@ from unetctl.runtime.cost import Layer, layers, multiply_adds
 from unetctl.runtime.errors import ResourceError
 from unetctl.runtime.geometry import margin_px
 from unetctl.runtime.image import ImageInfo
-from unetctl.runtime.plan import CHUNK_PX, MAX_TILE_AREA_PX, TilePlan, plan_tiles, plan_tiles_like, plan_tiles_within
+from unetctl.runtime.plan import CHUNK_PX, MAX_TILE_AREA_PX, TilePlan, plan_tiles, plan_tiles_within
 from unetctl.runtime.reads import read_grid
 from unetctl.runtime.spec import ModelSpec
 from unetctl.runtime.system import free_memory_bytes
+from unetctl.runtime.tile_choice import plan_tiles_like
 
 DEFAULT_LIMIT_BYTES = 4 << 30
 MAX_SHARED_BYTES = 256 << 20

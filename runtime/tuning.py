@@ -127,12 +127,14 @@ def search(
     measure: Measure,
     *,
     seconds: float,
+    start: Setting | None = None,
     clock: Callable[[], float] = time.monotonic,
     on_trial: Callable[[Setting, Sequence[Trial]], None] = lambda *_: None,
 ) -> Outcome:
     """Look for a setting that is clearly faster than `default`, axis by axis, for about `seconds` from when that runs.
 
     After a rival has won, its own rivals on that axis are tried; the axes are gone through until none has a better one.
+    Where rounds of the default take long, the search goes out from `start` in its place, with one pair between them.
     `on_trial` is told what is tried next, and what was so far. Raises what `measure` raises of the default.
     """
     best, best_ratio = default, 1.0
@@ -142,6 +144,12 @@ def search(
     begun = clock()  # an engine may be built for minutes before it runs at all
     search_until, end = begun + SEARCH_PART * seconds, begun + seconds
     tried = {default}
+    if start is not None and start != default:
+        on_trial(start, trials)
+        first = _trial(start, default, 1.0, measure, until=begun, clock=clock)
+        best, best_ratio = (default, 1.0) if first.why_not else (start, first.ratio)
+        tried.add(start)
+        trials.append(first)
     is_improving, is_complete = True, True
     while is_improving and is_complete:
         is_improving = False

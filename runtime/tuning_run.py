@@ -37,17 +37,27 @@ def tune(
     openers: Mapping[tuple[str, str], Opener],
     *,
     seconds: float,
-    on_trial: Callable[[Setting, Sequence[Trial]], None] = lambda *_: None,
+    on_round: Callable[[Setting, Sequence[Trial]], None] = lambda *_: None,
 ) -> TuningResult:
     """Search for about `seconds` from when the default runs.
 
-    `openers` open each of the space's engines in another process. Raises `ResourceError` if nothing fits into the
+    `openers` open each of the space's engines in another process. `on_round` is told before each round which setting is
+    tried, and what was so far. Raises `ResourceError` if nothing fits into the
     budget, and what the default's engine raises.
     """
     default = space.default
     space.plan(default)
+    now: list[tuple[Setting, Sequence[Trial]]] = []
+
+    def on_setting(setting: Setting, trials: Sequence[Trial]) -> None:
+        now[:] = [(setting, trials)]
+
+    def measure(setting: Setting) -> float:
+        on_round(*now[0])
+        return bench.measure(setting)
+
     with Bench(openers, space.plan, memory_bytes=free_memory_bytes()) as bench:
-        outcome = search(default, space.axes, bench.measure, seconds=seconds, on_trial=on_trial)
+        outcome = search(default, space.axes, measure, seconds=seconds, start=space.start, on_trial=on_setting)
     tried = {}
     for setting in (default, *(one.setting for one in outcome.trials)):
         plan = space.plan(setting)

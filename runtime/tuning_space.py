@@ -1,9 +1,9 @@
 """What may be tried on this machine: the rivals of a setting along each axis, as far as they fit into the memory.
 
 engine     every engine that can run the model here, in every precision that its export accepted
-tile       half and twice as high, wide, or both; for an engine of fixed sizes those that it has
 streams    batches side by side, where the engine can: as many threads for each as are left
 threads    half and twice as many
+tile       as planned, half and twice as high, wide, or both; for an engine of fixed sizes those that it has
 batch      half and twice as many tiles together, while they keep no more than the largest tile
 slots      two more and one less in flight
 """
@@ -21,13 +21,16 @@ from unetctl.runtime.geometry import margin_px
 from unetctl.runtime.image import ImageInfo, default_channel_names
 from unetctl.runtime.memory import MemoryPlan
 from unetctl.runtime.model import Model
-from unetctl.runtime.plan import CHUNK_PX, MAX_TILE_AREA_PX, TilePlan, plan_tiles_like, plan_tiles_within
+from unetctl.runtime.plan import CHUNK_PX, MAX_TILE_AREA_PX, TilePlan, plan_tiles_within
 from unetctl.runtime.run import Resources, plan_run
-from unetctl.runtime.tile_choice import AS_PLANNED
+from unetctl.runtime.tile_choice import AS_PLANNED, plan_tiles_like
 from unetctl.runtime.tuning import Axis, Setting
 
 STAND_IN_PX = 16_384
 """Side of the image that is tuned for where none is named: large enough for its edges not to count."""
+
+START_PX = 1024
+"""Side of the tiles with which engines and threads are compared: a quarter of the largest, and 6 % more margin."""
 
 MOST_BATCH, MOST_SLOTS = 16, 9
 
@@ -67,11 +70,20 @@ class TuningSpace:
         return self._default_of(next(iter(self.engines)))
 
     @property
+    def start(self) -> Setting:
+        """The default with tiles of `START_PX`, whose rounds are shorter and tell as much of engines and threads."""
+        default = self.default
+        is_small = _area(self.plan(default).tiles.largest_yx) <= START_PX**2
+        if is_small or self._fixed_shapes(default):
+            return default
+        return replace(default, tiles=replace(default.tiles, tile_yx=(START_PX, START_PX)))
+
+    @property
     def axes(self) -> tuple[Axis, ...]:
         """The axes, those that matter most first."""
         return tuple(
             self._fitting(one)
-            for one in (self._engines, self._tiles, self._streams, self._threads, self._batches, self._slots)
+            for one in (self._engines, self._streams, self._threads, self._tiles, self._batches, self._slots)
         )
 
     def plan(self, setting: Setting) -> MemoryPlan:
@@ -98,8 +110,7 @@ class TuningSpace:
         """Tell whether the plan has the tiles that were asked for, and no smaller ones for want of memory."""
         if setting.tiles.tile_yx is None:
             return True
-        has_fixed = self.engines[setting.engine, setting.precision].fixed_shapes(self.model)
-        plan_like = plan_tiles_within if has_fixed else plan_tiles_like
+        plan_like = plan_tiles_within if self._fixed_shapes(setting) else plan_tiles_like
         image_yx = self.info.height, self.info.width
         return tiles == plan_like(image_yx, setting.tiles.tile_yx, depth=self.model.spec.depth)
 
@@ -111,18 +122,25 @@ class TuningSpace:
         height, width = (-(-side // CHUNK_PX) * CHUNK_PX for side in tiles.largest_yx)
         return replace(setting, tiles=replace(setting.tiles, tile_yx=(height, width)))
 
+    def _fixed_shapes(self, setting: Setting) -> tuple[tuple[int, int], ...]:
+        return self.engines[setting.engine, setting.precision].fixed_shapes(self.model)
+
     def _default_of(self, key: tuple[str, str]) -> Setting:
         return Setting(engine=key[0], precision=key[1], threads=self.resources.threads, tiles=AS_PLANNED)
 
     def _engines(self, best: Setting) -> Iterator[Setting]:
         for key in self.engines:
-            if key != (best.engine, best.precision):
+            other = replace(best, engine=key[0], precision=key[1])
+            if self._fixed_shapes(best) or self._fixed_shapes(other):
                 yield self._default_of(key)
-                if key[0] in ENGINES_WITH_STREAMS or best.tiles.streams == 1:
-                    yield replace(best, engine=key[0], precision=key[1])
+            elif key[0] in ENGINES_WITH_STREAMS:
+                yield other
+            else:
+                yield replace(other, tiles=replace(best.tiles, streams=1))
 
     def _tiles(self, best: Setting) -> Iterator[Setting]:
-        fixed = self.engines[best.engine, best.precision].fixed_shapes(self.model)
+        fixed = self._fixed_shapes(best)
+        yield replace(best, tiles=replace(best.tiles, tile_yx=None))
         margin = 2 * margin_px(self.model.spec.depth)
         if fixed:
             sizes = [(height - margin, width - margin) for height, width in fixed]
@@ -151,7 +169,7 @@ class TuningSpace:
                 yield replace(best, threads=threads)
 
     def _batches(self, best: Setting) -> Iterator[Setting]:
-        if self.engines[best.engine, best.precision].fixed_shapes(self.model):
+        if self._fixed_shapes(best):
             return  # they were built for one tile
         largest_px = _area(self.plan(best).tiles.largest_yx)
         for batch in (best.tiles.batch * 2, best.tiles.batch // 2):

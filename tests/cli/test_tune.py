@@ -28,7 +28,7 @@ SETTING = Setting(
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     (tmp_path / "models").mkdir()
-    return tiny_model(tmp_path / "models", integer=True)
+    return tiny_model(tmp_path / "models")
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_segment_uses_what_was_found_and_says_so(unetctl: Type, model: Path, ima
     )
     assert "engine: onnxruntime" in said.err
     assert "as unetctl tune found it" in said.err
-    np.testing.assert_array_equal(tifffile.imread("slide.labels.ome.tif"), truth)
+    assert np.mean(tifffile.imread("slide.labels.ome.tif") != truth) < 0.001  # ties: another engine and precision
     found = json.loads(unetctl("segment", image, "--model", model, "--overwrite", "--json").out)
     assert found["tuned"]["tiles"]["tile_yx"] == [512, 1024]
     assert found["tuned"]["created"] == "2026-11-30T10:00:00+00:00"

@@ -19,11 +19,10 @@ from unetctl.runtime.errors import ResourceError, UnavailableError
 from unetctl.runtime.geometry import input_px
 from unetctl.runtime.memory import plan_within
 from unetctl.runtime.model import read_model
-from unetctl.runtime.plan import plan_tiles_like
 from unetctl.runtime.run import Resources, plan_run, prepare
 from unetctl.runtime.segmentation import segment
 from unetctl.runtime.spec import Scope
-from unetctl.runtime.tile_choice import AS_PLANNED, TileChoice
+from unetctl.runtime.tile_choice import AS_PLANNED, TileChoice, plan_tiles_like
 from unetctl.runtime.tuning import Setting
 from unetctl.runtime.tuning_measure import Bench
 from unetctl.runtime.tuning_run import tune
@@ -147,9 +146,9 @@ def test_tiles_grow_along_what_a_thin_image_leaves() -> None:
 
 def test_no_setting_changes_a_label(tmp_path: Path) -> None:
     """An integer network, whose sums are exact in any order."""
-    model = read_model(tiny_model(tmp_path, classes=3, integer=True))
+    model = read_model(tiny_model(tmp_path, channels=2, classes=3, integer=True))
     choices = {(name, "fp32"): choose_engine(name, model, precision="fp32") for name in ("openvino", "onnxruntime")}
-    image = random_pixels(model.spec, (600, 1100))
+    image = random_pixels(model.spec, (2, 600, 1100))
     info = replace(stand_in_image(model), height=600, width=1100)
     space = TuningSpace(
         model=model, engines=choices, info=info, resources=Resources(max_memory_bytes=2000 * MIB, threads=2)
@@ -168,7 +167,7 @@ def test_no_setting_changes_a_label(tmp_path: Path) -> None:
 
 
 def test_a_bench_measures_real_engines_and_tells_what_failed(tmp_path: Path) -> None:
-    path = tiny_model(tmp_path, scope=Scope.IMAGE)
+    path = tiny_model(tmp_path, depth=1, scope=Scope.IMAGE)
     names = ("onnxruntime", "openvino", "broken", "killed")
     openers = {(name, "fp32"): partial(open_by_name, path, name) for name in names}
     model = read_model(path)
