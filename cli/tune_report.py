@@ -32,6 +32,7 @@ def show(result: TuningResult, tuning: Tuning, *, budget_bytes: int) -> None:
         [
             ("default", f"{setting_text(outcome.default)}: {outcome.default_mpx_per_second:.2f} Mpx/s"),
             ("best", _best_text(result)),
+            ("threads", _streams_text(result)),
             ("image", f"{size_text(tuning.image_yx)}, within {bytes_text(budget_bytes)}"),
         ]
     )
@@ -97,6 +98,13 @@ def _row(result: TuningResult, setting: Setting, rate: float, ratio: float) -> l
         f"{ratio:.2f}" if ratio else "-",
         bytes_text(tried.peak_bytes) if tried.peak_bytes else "-",
     ]
+
+
+def _streams_text(result: TuningResult) -> str:
+    """Explain what the table says in few signs, if it says it."""
+    if all(one.tiles.streams == 1 for one in result.tried):
+        return ""
+    return "2 in 2 are 2 threads in 2 streams, which compute batches side by side"
 
 
 def _best_text(result: TuningResult) -> str:

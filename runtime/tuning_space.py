@@ -21,9 +21,9 @@ from unetctl.runtime.geometry import margin_px
 from unetctl.runtime.image import ImageInfo, default_channel_names
 from unetctl.runtime.memory import MemoryPlan
 from unetctl.runtime.model import Model
-from unetctl.runtime.plan import CHUNK_PX, MAX_TILE_AREA_PX, TilePlan, plan_tiles_within
+from unetctl.runtime.plan import CHUNK_PX, MAX_TILE_AREA_PX, TilePlan
 from unetctl.runtime.run import Resources, plan_run
-from unetctl.runtime.tile_choice import AS_PLANNED, plan_tiles_like
+from unetctl.runtime.tile_choice import AS_PLANNED
 from unetctl.runtime.tuning import Axis, Setting
 
 STAND_IN_PX = 16_384
@@ -93,7 +93,7 @@ class TuningSpace:
         return plan_run(self.info, self.model, engine, resources)
 
     def _fitting(self, axis: Axis) -> Axis:
-        """Leave out what does not fit into the memory."""
+        """Leave out what does not fit into the memory; a tile that does not is cut by the plan, as in a run."""
 
         def rivals(best: Setting) -> Iterator[Setting]:
             for one in axis(best):
@@ -101,18 +101,9 @@ class TuningSpace:
                     tiles = self.plan(one).tiles
                 except ResourceError:
                     continue
-                if self._is_whole(one, tiles):
-                    yield self._canonical(one, tiles)
+                yield self._canonical(one, tiles)
 
         return rivals
-
-    def _is_whole(self, setting: Setting, tiles: TilePlan) -> bool:
-        """Tell whether the plan has the tiles that were asked for, and no smaller ones for want of memory."""
-        if setting.tiles.tile_yx is None:
-            return True
-        plan_like = plan_tiles_within if self._fixed_shapes(setting) else plan_tiles_like
-        image_yx = self.info.height, self.info.width
-        return tiles == plan_like(image_yx, setting.tiles.tile_yx, depth=self.model.spec.depth)
 
     def _canonical(self, setting: Setting, tiles: TilePlan) -> Setting:
         """Return the one name of all settings that give the same tiles, so that nothing is tried twice."""
