@@ -120,7 +120,7 @@ def test_what_was_tuned_is_left_out_where_not_even_the_smallest_tile_fits() -> N
             plan_run(source.info, model, choice, Resources(max_memory_bytes=MIB, threads=1, tiles=tiles))
         return int(caught.value.hint.split("--max-memory ")[1].split("MiB")[0]) * MIB
 
-    tuned = TileChoice(tile_yx=(1024, 1024), batch=4, slots=4)
+    tuned = TileChoice(tile_yx=(1024, 1024), batch=2, streams=2)
     plain = needed(AS_PLANNED)
     assert plain < needed(tuned)
     run = prepare(source, model, choice, Resources(max_memory_bytes=plain, threads=1, tiles=tuned))
