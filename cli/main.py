@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from unetctl.cli import check, crash, doctor, evaluate, export, init, inspect, output, segment, train
+from unetctl.cli import check, crash, doctor, evaluate, export, init, inspect, output, segment, train, tune
 from unetctl.cli.exit_codes import ExitCode, exit_code
 from unetctl.cli.signals import stop_requests
 from unetctl.cli.usage import as_usage_error, is_click_error
@@ -27,7 +27,7 @@ app = typer.Typer(
 )
 for command in (
     *(init.init, train.train, evaluate.evaluate, export.export, segment.segment),
-    *(inspect.inspect, check.check, doctor.doctor),
+    *(inspect.inspect, check.check, doctor.doctor, tune.tune),
 ):
     app.command()(command)
 
@@ -46,6 +46,7 @@ def unetctl(
     unetctl evaluate               how good it is, with a page of pictures
     unetctl export                 the network -> an ONNX model, checked
     unetctl segment slide.tif      an image of any size -> a label image
+    unetctl tune                   the fastest way to do that on this machine
     """  # noqa: D301  (\b keeps Click from joining the lines)
     del debug  # taken out of the arguments by `run`, and here for --help
     if show_version:

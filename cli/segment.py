@@ -21,7 +21,7 @@ from unetctl.cli.engine_models import (
     parse_devices,
 )
 from unetctl.cli.exit_codes import exit_code
-from unetctl.cli.models import RunnableModel, Wish, open_model
+from unetctl.cli.models import Wish, open_model
 from unetctl.cli.progress import progress
 from unetctl.cli.project import model_to_use
 from unetctl.cli.quantity import check_count, parse_bytes, parse_channels
@@ -34,12 +34,12 @@ from unetctl.cli.results import (
     result_path,
 )
 from unetctl.cli.segment_plan import plan_all
+from unetctl.cli.tuned import TunedRun, TuneSwitch, tuned_run
 from unetctl.cli.wording import counted, path_text
 from unetctl.runtime.errors import UnetctlError, UsageError
 
 if TYPE_CHECKING:
     from unetctl.runtime.report import SegmentProgress, SegmentReport
-    from unetctl.runtime.run import Resources
 
 PHASES = {"statistics": "measuring", "tiles": "segmenting", "publish": "writing"}
 
@@ -85,6 +85,7 @@ def segment(
     trust_engine: TrustEngine = False,
     devices: Devices = "",
     compile_cache: CompileCacheSwitch = True,
+    tune: TuneSwitch = True,
     max_memory: Annotated[
         str,
         typer.Option(
@@ -146,7 +147,8 @@ def segment(
     tensorrt = TensorRtOptions(trust_engine=trust_engine, devices=parse_devices(devices))
     wish = Wish(engine=engine, precision=precision, device=device, caches=compile_cache, tensorrt=tensorrt)
     path, why_model = model_to_use(model, config_file, wish)
-    runnable = open_model(path, wish)
+    run = tuned_run(path, open_model(path, wish), resources, wish, threads=threads, use=tune)
+    runnable = run.runnable
     settings = Settings(
         view=view,
         overwrite=overwrite,
@@ -157,16 +159,14 @@ def segment(
         as_json=as_json,
     )
     if not (quiet or as_json):
-        segment_report.show_choices(runnable, f" ({why_model})" if why_model else "")
+        segment_report.show_choices(run, f" ({why_model})" if why_model else "")
     if plan:
-        plan_all(paths, runnable, resources, view, blank=settings.blank, as_json=as_json)
+        plan_all(paths, run, view, blank=settings.blank, as_json=as_json)
     else:
-        _segment_all(paths, output_path, runnable, resources, settings)
+        _segment_all(paths, output_path, run, settings)
 
 
-def _segment_all(
-    paths: Sequence[Path], wanted: Path | None, runnable: RunnableModel, resources: Resources, settings: Settings
-) -> None:
+def _segment_all(paths: Sequence[Path], wanted: Path | None, run: TunedRun, settings: Settings) -> None:
     """Segment one image after another; what fails does not stop the others, and its exit code is the command's."""
     refuse_shared_results([image for image in paths if not is_own_result(image)])
     reports: list[SegmentReport] = []
@@ -179,7 +179,7 @@ def _segment_all(
                 if not settings.quiet:
                     output.notice(f"left out: {path_text(image)} is a result of unetctl")
                 continue
-            report = _segment_one(image, wanted or result_path(image), runnable, resources, settings)
+            report = _segment_one(image, wanted or result_path(image), run, settings)
         except UnetctlError as error:
             if len(paths) == 1:
                 raise
@@ -192,7 +192,7 @@ def _segment_all(
         elif not settings.as_json:
             (segment_report.show if len(paths) == 1 else segment_report.show_briefly)(report)
     if settings.as_json:
-        values = [{"model": str(runnable.model.path), **asdict(one)} for one in reports]
+        values = [{"model": str(run.runnable.model.path), "tuned": run.facts(), **asdict(one)} for one in reports]
         output.result_json(values[0] if len(paths) == 1 else values)
     elif len(paths) > 1 and not settings.quiet:
         failed = f", {len(failures)} failed" if failures else ""
@@ -203,11 +203,10 @@ def _segment_all(
         output.next_command("unetctl", "inspect", reports[-1].output)
 
 
-def _segment_one(
-    image: Path, target: Path, runnable: RunnableModel, resources: Resources, settings: Settings
-) -> SegmentReport:
+def _segment_one(image: Path, target: Path, run: TunedRun, settings: Settings) -> SegmentReport:
     from unetctl.runtime.segmentation import segment_file
 
+    runnable = run.runnable
     with progress(path_text(image.name), quiet=settings.quiet or settings.as_json) as update:
 
         def on_progress(now: SegmentProgress) -> None:
@@ -224,7 +223,7 @@ def _segment_one(
             output=target,
             model=runnable.model,
             engine=runnable.choice,
-            resources=resources,
+            resources=run.resources,
             overwrite=settings.overwrite,
             preview=settings.preview,
             profiled=settings.profile,

@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from unetctl.cli import output, segment_report
-from unetctl.cli.models import RunnableModel
 from unetctl.cli.results import View, refuse_own_result
-
-if TYPE_CHECKING:
-    from unetctl.runtime.run import Resources
+from unetctl.cli.tuned import TunedRun
 
 
 def plan_all(
     paths: Sequence[Path],
-    runnable: RunnableModel,
-    resources: Resources,
+    run: TunedRun,
     view: View,
     *,
     blank: int | None,
@@ -28,6 +24,7 @@ def plan_all(
     from unetctl.runtime.expected import multiply_adds_per_second
     from unetctl.runtime.segmentation import plan_file
 
+    runnable, resources = run.runnable, run.resources
     values: list[dict[str, Any]] = []
     speed = 0.0
     for image in paths:
@@ -45,7 +42,7 @@ def plan_all(
         speed = speed or multiply_adds_per_second(runnable.model, runnable.choice, resources.threads)
         seconds = report.multiply_adds / speed
         if as_json:
-            values.append({**asdict(report), "expected_seconds": seconds})
+            values.append({**asdict(report), "tuned": run.facts(), "expected_seconds": seconds})
         else:
             segment_report.show_plan(report, seconds)
     if as_json:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from unetctl.cli import output
 from unetctl.cli.described import averaging_text
-from unetctl.cli.models import RunnableModel, as_typed
+from unetctl.cli.models import as_typed
+from unetctl.cli.tuned import TunedRun
 from unetctl.cli.wording import (
     bytes_text,
     count_text,
@@ -23,15 +24,17 @@ if TYPE_CHECKING:
     from unetctl.runtime.report import BlankReport, PlanReport, ProfileReport, SegmentReport
 
 
-def show_choices(runnable: RunnableModel, why_model: str) -> None:
-    """Say which model runs, on what, and in which precision, and why."""
-    model, choice = runnable.model, runnable.choice
+def show_choices(run: TunedRun, why_model: str) -> None:
+    """Say which model runs, on what, and in which precision, and why; and what of it was tuned."""
+    model, choice = run.runnable.model, run.runnable.choice
     output.notice(f"model: {path_text(as_typed(model.path))}{why_model}")
     if averaging := averaging_text(model.record.averaging):
         output.notice(f"averages: {averaging}")
     output.notice(f"engine: {choice.description}: {choice.reason}")
     if choice.precision_reason:
         output.notice(f"precision: {choice.precision(model)}: {safe_text(choice.precision_reason)}")
+    if run.text:
+        output.notice(run.text)
 
 
 def show(report: SegmentReport) -> None:

@@ -105,12 +105,12 @@ def import_openvino() -> Any:
     return openvino
 
 
-def _settings(device: str, threads: int, hint: Precision | None) -> dict[str, str]:
+def _settings(device: str, threads: int, hint: Precision | None, *, streams: int = 1) -> dict[str, str]:
     """Return the properties to compile with; they decide what is computed, so none is left to the library."""
     common = {
         "INFERENCE_PRECISION_HINT": "bf16" if hint is Precision.BF16 else "f32",
-        "PERFORMANCE_HINT": "LATENCY",  # one tile on all threads: two side by side take twice the memory
-        "NUM_STREAMS": "1",
+        "PERFORMANCE_HINT": "LATENCY",  # by default one tile on all threads: two side by side take twice the memory
+        "NUM_STREAMS": str(streams),
     }
     if device.startswith("GPU"):
         return common
@@ -121,7 +121,7 @@ def _settings(device: str, threads: int, hint: Precision | None) -> dict[str, st
 def _compiled(request: EngineRequest) -> Any:
     """Compile a model with free sizes, or take what was compiled of the same bytes before. Raises `DataError`."""
     model, device = request.model, request.device or PROCESSOR
-    settings = _settings(device, request.threads, request.hint)
+    settings = _settings(device, request.threads, request.hint, streams=request.streams)
     core = _core()
     cache = _cache() if request.caches else None
     key = _key(model, device, settings) if cache else {}

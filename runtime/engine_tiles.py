@@ -5,8 +5,8 @@ from __future__ import annotations
 from unetctl.runtime.cost import activation_values, layers, weight_values
 from unetctl.runtime.engine import slot_bytes
 from unetctl.runtime.geometry import input_px
-from unetctl.runtime.memory import SLOTS
 from unetctl.runtime.model import Model
+from unetctl.runtime.tile_choice import SLOTS
 
 DEFAULT_TILES = (512, 1024)
 """Kept pixels. Multiples of the output's chunks, so that tiles inside an image fit them; 2048 would compute 4 % less

@@ -34,6 +34,8 @@ class EngineRequest:
     """Tiles in every batch."""
     slots: int
     threads: int
+    streams: int = 1
+    """Batches to compute side by side, each on its part of the threads; an engine that cannot computes one."""
     hint: Precision | None = None
     """What to compute an fp32 graph in; None: in what the graph says."""
     device: str = ""
@@ -96,13 +98,17 @@ class EngineEntry:
     has_fixed_shapes: bool = False
     """It builds for minutes for each shape, so `module` also has `fixed_shapes(model)`, and `export` compares a model
     on it only where it is named: what it builds is compared when it is built."""
+    has_streams: bool = False
+    """It computes as many batches side by side as `EngineRequest.streams` says."""
     takes_device: bool = False
     """`--device` can name what it runs on, so `status` takes that name."""
 
 
 ENGINES: dict[str, EngineEntry] = {
     "tensorrt": EngineEntry(module="unetctl.runtime.engine_tensorrt", engine="TensorRtEngine", has_fixed_shapes=True),
-    "openvino": EngineEntry(module="unetctl.runtime.engine_openvino", engine="OpenVinoEngine", takes_device=True),
+    "openvino": EngineEntry(
+        module="unetctl.runtime.engine_openvino", engine="OpenVinoEngine", has_streams=True, takes_device=True
+    ),
     "onnxruntime": EngineEntry(module="unetctl.runtime.engine_onnxruntime", engine="OnnxRuntimeEngine"),
 }
 """The best first: `auto` takes the first that is usable."""

@@ -19,14 +19,9 @@ from unetctl.runtime.plan import CHUNK_PX, MAX_TILE_AREA_PX, TilePlan, plan_tile
 from unetctl.runtime.reads import read_grid
 from unetctl.runtime.spec import ModelSpec
 from unetctl.runtime.system import free_memory_bytes
+from unetctl.runtime.tile_choice import plan_tiles_like
 
 DEFAULT_LIMIT_BYTES = 4 << 30
-BATCH = 1
-"""Tiles that go through the network together. A larger tile computes less than a larger batch of the same memory."""
-
-SLOTS = 3
-"""One batch is computed, one is ready, one is drained or filled."""
-
 MAX_SHARED_BYTES = 256 << 20
 """What may make tiles smaller so that chunks under two rows of them are decoded once; what is left over may be more."""
 
@@ -72,16 +67,17 @@ def plan_within(
     readers: int,
     fixed_shapes: Sequence[tuple[int, int]] = (),
     max_area_px: int = MAX_TILE_AREA_PX,
+    tile_yx: tuple[int, int] | None = None,
 ) -> MemoryPlan:
     """Choose the tiles with the fewest multiply-adds whose run stays under `budget_bytes`.
 
     `baseline_bytes` is what the process holds before the engine is opened. `fixed_shapes` are the input shapes that the
-    engine works in, if it does not take any; else tiles keep at most `max_area_px`. Raises `ResourceError` with the
-    number of bytes that the smallest tile needs.
+    engine works in, if it does not take any; else tiles keep at most `max_area_px`. Tiles of `tile_yx` are taken before
+    all others if they fit. Raises `ResourceError` with the number of bytes that the smallest tile needs.
     """
     network = layers(spec.depth, spec.base_channels, len(spec.channels), len(spec.classes))
     needed = 0
-    for tiles in _candidates((info.height, info.width), spec.depth, network, fixed_shapes, max_area_px):
+    for tiles in _candidates((info.height, info.width), spec.depth, network, fixed_shapes, max_area_px, tile_yx):
         cache_bytes, once_bytes = _cache_bytes(info, tiles, readers)
         rest = baseline_bytes + engine_bytes(tiles.read_shapes()[0]) + _writer_bytes(info, tiles)
         rest += readers * info.decoder_bytes
@@ -108,15 +104,23 @@ def _candidates(
     network: tuple[Layer, ...],
     fixed_shapes: Sequence[tuple[int, int]],
     max_area_px: int,
+    tile_yx: tuple[int, int] | None,
 ) -> Iterator[TilePlan]:
-    """Yield plans, those that compute the least first."""
+    """Yield plans, those of `tile_yx` first, then those that compute the least, of no larger area than `tile_yx`."""
     margin = 2 * margin_px(depth)
-    fixed: list[tuple[int, int, TilePlan]] = []
+    fixed: list[tuple[bool, int, int, TilePlan]] = []
     for height, width in fixed_shapes:
         tiles = plan_tiles_within(image_yx, (height - margin, width - margin), depth=depth)
         if tiles is not None:
-            fixed.append((len(tiles) * multiply_adds([height], [width], network), len(fixed), tiles))
-    for _, _, tiles in sorted(fixed, key=lambda one: one[:2]):
+            is_other = tile_yx is not None and tile_yx != (height - margin, width - margin)
+            computed = len(tiles) * multiply_adds([height], [width], network)
+            fixed.append((is_other, computed, len(fixed), tiles))
+    if tile_yx is not None and not fixed:
+        max_area_px = min(max_area_px, max(CHUNK_PX**2, tile_yx[0] * tile_yx[1]))
+        tiles = plan_tiles_like(image_yx, tile_yx, depth=depth)
+        if tiles is not None and tiles.largest_yx[0] * tiles.largest_yx[1] <= max_area_px:
+            yield tiles
+    for *_, tiles in sorted(fixed, key=lambda one: one[:3]):
         yield tiles
     for chunks in range(max_area_px // CHUNK_PX**2, 0, -1) if not fixed else ():
         yield plan_tiles(image_yx, depth=depth, max_area_px=chunks * CHUNK_PX**2, network=network)

@@ -125,6 +125,11 @@ class TilePlan:
                 yield Batch(index=index, tiles=tuple(self.tile(first + k) for k in range(column, end)))
                 index, column = index + 1, end
 
+    @property
+    def largest_yx(self) -> tuple[int, int]:
+        """Kept pixels `(height, width)` of the largest tile."""
+        return _longest(self.row_edges), _longest(self.column_edges)
+
     def read_shapes(self) -> tuple[tuple[int, int], ...]:
         """List the distinct input shapes `(height, width)`, the largest area first."""
         heights, widths = set(self._inputs(self.row_edges)), set(self._inputs(self.column_edges))
@@ -233,5 +238,8 @@ def _splits(size_px: int, depth: int, chunk_px: int) -> list[tuple[int, ...]]:
 
 
 def _area(row_edges: tuple[int, ...], column_edges: tuple[int, ...]) -> int:
-    tallest, widest = (max(after - before for before, after in pairwise(edges)) for edges in (row_edges, column_edges))
-    return tallest * widest
+    return _longest(row_edges) * _longest(column_edges)
+
+
+def _longest(edges: tuple[int, ...]) -> int:
+    return max(after - before for before, after in pairwise(edges))

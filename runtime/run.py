@@ -6,14 +6,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Self
 
 from unetctl.runtime.engines import EngineChoice, EngineRequest
+from unetctl.runtime.errors import ResourceError
 from unetctl.runtime.fit import fitted
-from unetctl.runtime.image import ImageSource
-from unetctl.runtime.memory import BATCH, MAX_TILE_AREA_BLANK_PX, SLOTS, MemoryPlan, default_budget_bytes, plan_within
+from unetctl.runtime.image import ImageInfo, ImageSource
+from unetctl.runtime.memory import MAX_TILE_AREA_BLANK_PX, MemoryPlan, default_budget_bytes, plan_within
 from unetctl.runtime.model import Model
 from unetctl.runtime.pipeline import StageTimes
 from unetctl.runtime.plan import MAX_TILE_AREA_PX
@@ -24,6 +25,7 @@ from unetctl.runtime.spec import Scope
 from unetctl.runtime.statistics import Statistics, plane_statistics
 from unetctl.runtime.stream import LabelSink, OnBlank, TileWatcher, stream_labels
 from unetctl.runtime.system import current_memory_bytes, processors
+from unetctl.runtime.tile_choice import AS_PLANNED, TileChoice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,7 @@ class Resources:
     threads: int
     readers: int = 1
     writers: int = 1
+    tiles: TileChoice = AS_PLANNED
 
     @classmethod
     def of_this_machine(cls, max_memory_bytes: int | None = None, threads: int | None = None) -> Self:
@@ -81,20 +84,38 @@ class Timings:
 def prepare(
     source: ImageSource, model: Model, engine: EngineChoice, resources: Resources, *, blank: int | None = None
 ) -> Run:
-    """Check that the image fits the model and plan the run. Raises `DataError` and `ResourceError`."""
+    """Check that the image fits the model and plan the run. Raises `DataError` and `ResourceError`.
+
+    Where not even the smallest tile fits as it was tuned, the run goes as if nothing was.
+    """
     source = fitted(source, model.spec)
-    memory = plan_within(
+    try:
+        memory = plan_run(source.info, model, engine, resources, blank=blank)
+    except ResourceError:
+        if resources.tiles == AS_PLANNED:
+            raise
+        resources = replace(resources, tiles=AS_PLANNED)
+        memory = plan_run(source.info, model, engine, resources, blank=blank)
+    source.limit_cache(memory.cache_bytes)
+    return Run(source=source, model=model, engine=engine, resources=resources, memory=memory, blank=blank)
+
+
+def plan_run(
+    info: ImageInfo, model: Model, engine: EngineChoice, resources: Resources, *, blank: int | None = None
+) -> MemoryPlan:
+    """Plan the tiles of an image that fits the model. Raises `ResourceError`."""
+    tiles = resources.tiles
+    return plan_within(
         resources.max_memory_bytes,
-        info=source.info,
+        info=info,
         spec=model.spec,
-        engine_bytes=lambda shape: engine.bytes_needed(model, shape, BATCH, SLOTS),
+        engine_bytes=lambda shape: engine.bytes_needed(model, shape, tiles.tiles_in_memory, tiles.slots),
         baseline_bytes=baseline_bytes(),
         readers=resources.readers,
         fixed_shapes=engine.fixed_shapes(model),
         max_area_px=MAX_TILE_AREA_PX if blank is None else MAX_TILE_AREA_BLANK_PX,
+        tile_yx=tiles.tile_yx,
     )
-    source.limit_cache(memory.cache_bytes)
-    return Run(source=source, model=model, engine=engine, resources=resources, memory=memory, blank=blank)
 
 
 def label(
@@ -112,8 +133,9 @@ def label(
     request = EngineRequest(
         model=run.model,
         shapes=run.memory.tiles.read_shapes(),
-        batch=BATCH,
-        slots=SLOTS,
+        batch=run.resources.tiles.batch,
+        slots=run.resources.tiles.slots,
+        streams=run.resources.tiles.streams,
         threads=run.resources.threads,
     )
     with ExitStack() as held:
@@ -131,7 +153,7 @@ def label(
                 engine,
                 sink,
                 classes=len(spec.classes),
-                batch=BATCH,
+                batch=run.resources.tiles.batch,
                 statistics=statistics,
                 watchers=watchers,
                 blank=run.blank,

@@ -159,7 +159,9 @@ def test_nothing_typed_shows_the_help_and_fails(unetctl: Type) -> None:
 def test_help_lists_every_command_on_a_narrow_terminal(unetctl: Type) -> None:
     said = unetctl("--help")
     assert said.code == 0
-    assert all(name in said.out for name in ("init", "train", "export", "segment", "inspect", "check", "doctor"))
+    assert all(
+        name in said.out for name in ("init", "train", "export", "segment", "inspect", "check", "doctor", "tune")
+    )
     assert not [line for line in said.out.splitlines() if line.endswith("...") and "Usage" not in line]
     assert max(map(len, said.out.splitlines())) <= 80
 

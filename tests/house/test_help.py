@@ -52,7 +52,7 @@ def test_a_seeded_slow_import_is_noticed() -> None:
 
 
 def test_help_loads_nothing_heavy() -> None:
-    for arguments in (("--help",), ("segment", "--help"), ("train", "--help"), ("export", "--help")):
+    for arguments in (("--help",), *((name, "--help") for name in ("segment", "tune", "train", "export"))):
         loaded = modules_loaded(*arguments)
         assert "typer" in loaded
         assert not loaded & set(HEAVY), f"unetctl {' '.join(arguments)}"
