@@ -1,0 +1,170 @@
+"""The engine alone, on tiles that lie ready: all that a run from file to file could reach.
+
+engine     unetctl's own, its slots kept full: copies to the device and back included, and nothing else
+library    PyTorch or ONNX Runtime by itself, as most people would call it, on one tile that is on the device already
+"""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.gpu_engines import TORCH, Found, open_choice
+from benchmarks.gpu_memory import DeviceMemory
+from benchmarks.gpu_networks import SCALE, SHIFT, Network, pattern, pixels_of
+from benchmarks.gpu_peaks import device_name, repeated_seconds, tf32
+from benchmarks.gpu_rows import Facts
+from benchmarks.gpu_settings import Settings
+
+if TYPE_CHECKING:
+    from unetctl.runtime.engine import Engine
+    from unetctl.runtime.spec import ModelSpec
+    from unetctl.runtime.statistics import Statistics
+
+Sizes = tuple[int, int]
+
+
+def engine_speed(found: Found, precision: str, network: Network, *, kept_yx: Sizes, batch: int) -> Facts:
+    """Measure an engine on ready tiles that keep `kept_yx` px."""
+    from unetctl.runtime.engines import EngineRequest
+    from unetctl.runtime.memory import SLOTS
+
+    choice, model = open_choice(found, precision, network)
+    shape = read_shape(model.spec, kept_yx)
+    request = EngineRequest(model=model, shapes=(shape,), batch=batch, slots=SLOTS, threads=network.settings.threads)
+    with DeviceMemory() as memory:
+        begun = time.perf_counter()
+        with choice.open(request) as engine:
+            opened = time.perf_counter() - begun
+            pixels = pixels_of(model.spec, max(shape))[:, : shape[0], : shape[1]]
+            for slot in range(engine.slots):
+                engine.buffer(slot, shape)[:] = pixels
+            seconds = _batch_seconds(engine, shape, statistics_for(model.spec), network.settings)
+            slots = engine.slots
+    return {
+        **speed_facts(model.spec, kept_yx, batch, seconds),
+        "slots": slots,
+        "open_seconds": opened,
+        "device_bytes": memory.peak_bytes,
+    }
+
+
+def _batch_seconds(
+    engine: Engine, shape: tuple[int, int], statistics_of: Statistics | None, settings: Settings
+) -> list[float]:
+    """Return the seconds of a batch in each repeat, with all slots kept in flight; the first batches are not counted.
+
+    An engine's result is in the host's memory when it is handed out, so a repeat ends when its work is done.
+    """
+
+    def run(batches: int) -> float:
+        flying: deque[int] = deque()
+        begun = time.perf_counter()
+        for index in range(batches):
+            slot = index % engine.slots
+            if len(flying) == engine.slots:
+                engine.result(flying.popleft())
+            engine.buffer(slot, shape)  # as a run does; its pixels are there
+            engine.submit(slot, statistics_of)
+            flying.append(slot)
+        while flying:
+            engine.result(flying.popleft())
+        return time.perf_counter() - begun
+
+    run(2 * engine.slots)
+    once = run(engine.slots) / engine.slots
+    batches = max(engine.slots, round(settings.repeat_seconds / once))
+    return [run(batches) / batches for _ in range(settings.repeats)]
+
+
+def statistics_for(spec: ModelSpec) -> Statistics | None:
+    """Return what a model that normalises by the whole image is given, None for any other."""
+    from unetctl.runtime.spec import Scope
+    from unetctl.runtime.statistics import Statistics
+
+    if spec.normalisation.scope is not Scope.IMAGE:
+        return None
+    channels = len(spec.channels)
+    return Statistics(shift=(SHIFT * 257,) * channels, scale=(SCALE / 257,) * channels)
+
+
+def read_shape(spec: ModelSpec, kept_yx: Sizes) -> tuple[int, int]:
+    """Return what a tile reads that keeps so many pixels."""
+    from unetctl.runtime.geometry import input_px
+
+    return input_px(kept_yx[0], spec.depth), input_px(kept_yx[1], spec.depth)
+
+
+def speed_facts(spec: ModelSpec, kept_yx: Sizes, batch: int, seconds: list[float]) -> Facts:
+    """Return what a batch of tiles tells: output pixels and arithmetic operations a second, of the median repeat."""
+    from unetctl.runtime.cost import layers, multiply_adds
+
+    height, width = read_shape(spec, kept_yx)
+    network = layers(spec.depth, spec.base_channels, len(spec.channels), len(spec.classes))
+    middle = statistics.median(seconds)
+    return {
+        "mpx_per_second": batch * kept_yx[0] * kept_yx[1] / middle / 1e6,
+        "tflops": 2 * batch * multiply_adds([height], [width], network) / middle / 1e12,
+        "repeats_seconds": seconds,
+    }
+
+
+def library_speed(found: Found, precision: str, network: Network, *, kept_yx: Sizes, batch: int) -> Facts:
+    """Measure the library without unetctl's engine, on one batch that is on the device."""
+    _, model = open_choice(found, precision, network)
+    height, width = read_shape(model.spec, kept_yx)
+    tiles = np.repeat(pattern(max(height, width))[None, None, :height, :width], batch, axis=0)
+    run = _torch_run if found.engine == TORCH else _onnxruntime_run
+    with DeviceMemory() as memory:
+        seconds = run(precision, network, model.path, tiles)
+    return {**speed_facts(model.spec, kept_yx, batch, seconds), "device_bytes": memory.peak_bytes}
+
+
+def _torch_run(precision: str, network: Network, path: Any, tiles: Any) -> list[float]:
+    """Time the deploy graph in PyTorch, eager and channels last, its network in `precision`."""
+    import torch
+
+    from unetctl.trainer.checkpoint import load_checkpoint
+    from unetctl.trainer.deploy import DeployGraph
+
+    device = device_name(network.settings)
+    dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(precision, torch.float32)
+    checkpoint = load_checkpoint(path)
+
+    class Cast(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = copy.deepcopy(checkpoint.network).to(dtype=dtype, memory_format=torch.channels_last)
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = self.network(image.to(dtype=dtype, memory_format=torch.channels_last))
+            return found
+
+    graph = DeployGraph(Cast(), checkpoint.spec).to(device).eval()
+    image = torch.from_numpy(tiles).to(device)
+    before, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True
+    try:
+        with torch.inference_mode(), tf32(False):
+            return repeated_seconds(lambda: graph(image), network.settings)
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+def _onnxruntime_run(precision: str, network: Network, path: Any, tiles: Any) -> list[float]:  # noqa: ARG001
+    """Time a session with the settings that ONNX Runtime has by itself, its input and output on the device."""
+    import onnxruntime
+
+    device = "cpu" if network.settings.rehearse else "cuda"
+    provider = "CPUExecutionProvider" if device == "cpu" else "CUDAExecutionProvider"
+    session = onnxruntime.InferenceSession(str(path), providers=[provider])
+    if provider not in session.get_providers():
+        raise RuntimeError(f"ONNX Runtime took {session.get_providers()} instead of {provider}")
+    binding = session.io_binding()
+    binding.bind_ortvalue_input("image", onnxruntime.OrtValue.ortvalue_from_numpy(tiles, device, 0))
+    binding.bind_output("labels", device)
+    return repeated_seconds(lambda: session.run_with_iobinding(binding), network.settings)

@@ -1,0 +1,139 @@
+"""Whether each engine computes the network, in each precision: the speed of a wrong result is worth nothing.
+
+integer network    tiled, through the whole stream, in batches: PyTorch's untiled labels, bit for bit
+golden tiles       the labels of a network of the speed runs, against PyTorch's fp32 logits on the processor
+logits             of the same tiles, where the engine can give them: the largest difference
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.gpu_engines import TORCH, Found, open_choice, torch_in
+from benchmarks.gpu_integers import CHUNK_PX, CLASSES, LIMITS, IntegerCase, integer_case
+from benchmarks.gpu_networks import Network, networks
+from benchmarks.gpu_rows import Facts, Measurement
+from benchmarks.gpu_settings import Settings
+
+if TYPE_CHECKING:
+    from unetctl.runtime.engine import Engine
+    from unetctl.runtime.engines import EngineChoice
+    from unetctl.runtime.model import Model
+
+INTEGERS = "integer network"
+GOLDEN = "golden tiles"
+BATCH = 3
+
+
+def exactness_measurements(settings: Settings, engines: list[Found]) -> Iterator[Measurement]:
+    """Yield what is to be right, every precision of every engine."""
+    for found in engines:
+        for precision in found.precisions:
+            facts = {"engine": found.engine, "precision": precision}
+            needs = ("torch", "safetensors", *(("onnx", "onnxscript") if found.engine != TORCH else ()))
+            if precision in LIMITS:
+                yield Measurement(
+                    facts={"name": INTEGERS, **facts}, work=partial(integers, found, precision, settings), needs=needs
+                )
+            network = networks(settings)[0]
+            yield Measurement(
+                facts={"name": GOLDEN, **facts, "network": network.name},
+                work=partial(golden, found, precision, network),
+                needs=needs if network.base_channels else (),
+            )
+
+
+def integers(found: Found, precision: str, settings: Settings) -> Facts:
+    """Compare the labels of an integer network with those of one untiled call."""
+    from unetctl.runtime.engines import EngineRequest
+    from unetctl.runtime.image import ArraySource
+    from unetctl.runtime.plan import plan_tiles
+    from unetctl.runtime.segmentation import ArraySink
+    from unetctl.runtime.stream import stream_labels
+
+    case = integer_case(precision, settings.exact_yx, settings.folder)
+    choice, model = _choice_for(case, found, precision, settings)
+    tiles = plan_tiles(settings.exact_yx, depth=case.depth, chunk_px=CHUNK_PX, max_area_px=2 * CHUNK_PX**2)
+    labels = np.full((1, *settings.exact_yx), 255, np.uint8)
+    request = EngineRequest(model=model, shapes=tiles.read_shapes(), batch=BATCH, slots=2, threads=settings.threads)
+    with choice.open(request) as engine:
+        stream_labels(ArraySource(case.pixels_cyx), tiles, engine, ArraySink(labels), classes=CLASSES, batch=BATCH)
+    wrong = int(np.count_nonzero(labels[0] != case.labels_yx))
+    return {
+        "passed": case.can_tell and not wrong,
+        "pixels": labels.size,
+        "wrong": wrong,
+        "tiles": len(tiles),
+        "largest_sum": case.largest_sum,
+        "limit": case.limit,
+        "disturbed": case.disturbed,
+    }
+
+
+def _choice_for(case: IntegerCase, found: Found, precision: str, settings: Settings) -> tuple[EngineChoice, Model]:
+    """Open an engine for an integer network; a hint needs no verdict of an export here, because this is the test."""
+    from unetctl.exporter.export import export_model
+    from unetctl.runtime.engines import choose_engine
+    from unetctl.runtime.model import read_model
+    from unetctl.runtime.precision import Precision
+    from unetctl.trainer.checkpoint import load_checkpoint
+    from unetctl.trainer.engine_torch import checkpoint_model
+
+    if found.engine == TORCH:
+        checkpoint = load_checkpoint(case.checkpoint)
+        return torch_in(checkpoint, precision, rehearse=settings.rehearse), checkpoint_model(checkpoint)
+    hint = Precision(precision) if precision in found.hints else None
+    path = case.checkpoint.with_suffix(".onnx")
+    if not path.exists():
+        export_model(case.checkpoint, path, precision=Precision("fp32" if hint else precision))
+    model = read_model(path)
+    choice = choose_engine(found.engine, model, precision="fp32" if hint else precision)
+    return replace(choice, hint=hint, open=lambda request: _opened(found.engine, replace(request, hint=hint))), model
+
+
+def _opened(name: str, request: Any) -> Engine:
+    from unetctl.runtime.engines import open_engine
+
+    return open_engine(name, request)
+
+
+def golden(found: Found, precision: str, network: Network) -> Facts:
+    """Compare labels and, where they can be had, logits with the golden tiles of a network."""
+    from unetctl.runtime.check import check_model
+
+    choice, model = open_choice(found, precision, network)
+    (row,) = check_model(model, {choice.name: choice.open}, precision=precision)
+    return {
+        "passed": row.passed,
+        **asdict(row.agreement),
+        "tolerance": row.tolerance,
+        "largest_logit": max(float(np.abs(one.logits).max()) for one in model.golden),
+        "logit_difference": _logit_difference(found, choice, model),
+    }
+
+
+def _logit_difference(found: Found, choice: EngineChoice, model: Model) -> float | None:
+    """Return the largest difference of a logit: as the export measured it, or from the torch engine itself."""
+    if found.engine != TORCH:
+        rows = model.record.comparison.get("rows", ())
+        return next((one["logit_difference"] for one in rows if one["engine"] == found.engine), None)
+    from unetctl.runtime.engines import EngineRequest
+
+    largest = 0.0
+    outputs = replace(model, record=replace(model.record, outputs=("labels", "logits")))
+    for tile in model.golden:
+        shape = (tile.image.shape[1], tile.image.shape[2])
+        request = EngineRequest(model=outputs, shapes=(shape,), batch=1, slots=1, threads=2)
+        with choice.open(request) as engine:
+            engine.buffer(0, shape)[0] = tile.image
+            engine.submit(0, None)
+            logits = engine.result(0).probabilities
+        if logits is None or logits.dtype != np.float32 or logits.shape[1:] != tile.logits.shape:
+            return None  # an engine that gives only what a run asks for
+        largest = max(largest, float(np.abs(logits[0] - tile.logits).max()))
+    return largest
