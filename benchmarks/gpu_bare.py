@@ -1,12 +1,11 @@
 """The engine alone, on tiles that lie ready: all that a run from file to file could reach.
 
-engine     unetctl's own, its slots kept full: copies to the device and back included, and nothing else
-library    PyTorch or ONNX Runtime by itself, as most people would call it, on one tile that is on the device already
+- engine: unetctl's own, its slots kept full; copies to the device and back included, and nothing else
+- library: PyTorch or ONNX Runtime by itself, as most people would call it, on a tile that is on the device already
 """
 
 from __future__ import annotations
 
-import copy
 import statistics
 import time
 from collections import deque
@@ -129,23 +128,11 @@ def _torch_run(precision: str, network: Network, path: Any, tiles: Any) -> list[
     """Time the deploy graph in PyTorch, eager and channels last, its network in `precision`."""
     import torch
 
+    from benchmarks.gpu_torch import deploy_graph
     from unetctl.trainer.checkpoint import load_checkpoint
-    from unetctl.trainer.deploy import DeployGraph
 
     device = device_name(network.settings)
-    dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(precision, torch.float32)
-    checkpoint = load_checkpoint(path)
-
-    class Cast(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = copy.deepcopy(checkpoint.network).to(dtype=dtype, memory_format=torch.channels_last)
-
-        def forward(self, image: torch.Tensor) -> torch.Tensor:
-            found: torch.Tensor = self.network(image.to(dtype=dtype, memory_format=torch.channels_last))
-            return found
-
-    graph = DeployGraph(Cast(), checkpoint.spec).to(device).eval()
+    graph = deploy_graph(load_checkpoint(path), precision, device, "labels")
     image = torch.from_numpy(tiles).to(device)
     before, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True
     try:

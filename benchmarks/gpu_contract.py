@@ -25,10 +25,9 @@ NAME = "contract tests"
 
 def contract_files(root: Path = ROOT) -> list[str]:
     """Return the test files, relative to the root."""
-    found = [
-        path for path in sorted((root / "tests").rglob("test_*.py")) if "EngineContract" in path.read_text("utf-8")
-    ]
-    return [path.relative_to(root).as_posix() for path in (*found, root / "tests/runtime/test_exactness.py")]
+    tests = root / "tests"
+    found = [path for path in sorted(tests.rglob("test_*.py")) if "(EngineContract)" in path.read_text("utf-8")]
+    return [path.relative_to(root).as_posix() for path in (*found, tests / "runtime/test_exactness.py")]
 
 
 def contract_row(settings: Settings, seconds: float) -> Row:

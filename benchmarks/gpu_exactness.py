@@ -1,8 +1,8 @@
 """Whether each engine computes the network, in each precision: the speed of a wrong result is worth nothing.
 
-integer network    tiled, through the whole stream, in batches: PyTorch's untiled labels, bit for bit
-golden tiles       the labels of a network of the speed runs, against PyTorch's fp32 logits on the processor
-logits             of the same tiles, where the engine can give them: the largest difference
+- integer network: tiled, through the whole stream, in batches; PyTorch's untiled labels, bit for bit
+- golden tiles: the labels of a network of the speed runs, against PyTorch's fp32 logits on the processor
+- logits of the same tiles: the largest difference, by the export's comparison or in PyTorch on the same device
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks.gpu_engines import TORCH, Found, open_choice, torch_in
 from benchmarks.gpu_integers import CHUNK_PX, CLASSES, LIMITS, IntegerCase, integer_case
 from benchmarks.gpu_networks import Network, networks
+from benchmarks.gpu_peaks import device_name, tf32
 from benchmarks.gpu_rows import Facts, Measurement
 from benchmarks.gpu_settings import Settings
 
@@ -113,27 +114,24 @@ def golden(found: Found, precision: str, network: Network) -> Facts:
         **asdict(row.agreement),
         "tolerance": row.tolerance,
         "largest_logit": max(float(np.abs(one.logits).max()) for one in model.golden),
-        "logit_difference": _logit_difference(found, choice, model),
+        "logit_difference": _logit_difference(found, precision, model, device_name(network.settings)),
     }
 
 
-def _logit_difference(found: Found, choice: EngineChoice, model: Model) -> float | None:
-    """Return the largest difference of a logit: as the export measured it, or from the torch engine itself."""
+def _logit_difference(found: Found, precision: str, model: Model, device: str) -> float | None:
+    """Return the largest difference of a logit: as the export measured it, or of PyTorch's own graph on the device."""
     if found.engine != TORCH:
         rows = model.record.comparison.get("rows", ())
         return next((one["logit_difference"] for one in rows if one["engine"] == found.engine), None)
-    from unetctl.runtime.engines import EngineRequest
+    import torch
 
+    from benchmarks.gpu_torch import deploy_graph
+    from unetctl.trainer.checkpoint import load_checkpoint
+
+    graph = deploy_graph(load_checkpoint(model.path), precision, device, "logits")
     largest = 0.0
-    outputs = replace(model, record=replace(model.record, outputs=("labels", "logits")))
     for tile in model.golden:
-        shape = (tile.image.shape[1], tile.image.shape[2])
-        request = EngineRequest(model=outputs, shapes=(shape,), batch=1, slots=1, threads=2)
-        with choice.open(request) as engine:
-            engine.buffer(0, shape)[0] = tile.image
-            engine.submit(0, None)
-            logits = engine.result(0).probabilities
-        if logits is None or logits.dtype != np.float32 or logits.shape[1:] != tile.logits.shape:
-            return None  # an engine that gives only what a run asks for
-        largest = max(largest, float(np.abs(logits[0] - tile.logits).max()))
+        with torch.inference_mode(), tf32(False):
+            (logits,) = graph(torch.from_numpy(tile.image[None]).to(device))
+        largest = max(largest, float(np.abs(logits[0].cpu().numpy() - tile.logits).max()))
     return largest

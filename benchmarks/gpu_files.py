@@ -2,7 +2,7 @@
 
     TIFF to TIFF         what `unetctl segment` does: read, mirror, network, stitch, compress, pyramid, verify, publish
     memory to TIFF       the same from an image in memory: what reading costs is the difference
-    memory to nothing    the tiles through the pipeline, and the labels thrown away: what writing costs is the difference
+    memory to nothing    the tiles through the pipeline, the labels thrown away: what writing costs is the difference
 
 The TIFF was just written, so it is read from the system's memory: the disk is no part of the figure. Engines are opened
 before the clock starts, as in the report of `unetctl segment`; what that takes is a figure of its own.

@@ -1,4 +1,4 @@
-"""What computes: the card and its state as `nvidia-smi` tells it, who else uses it, the processor, and the libraries."""
+"""What computes: the card and its state as `nvidia-smi` tells it, who else uses it, the processor, the libraries."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def processor_name() -> str:
 
 
 class StateWatch:
-    """A context manager that asks for the state of the GPU now and then; `summary` is its clocks and power meanwhile."""
+    """A context manager that asks for the state of the GPU now and then; `summary` is what it was meanwhile."""
 
     def __init__(self) -> None:
         self._states: list[dict[str, str]] = []

@@ -1,7 +1,7 @@
 """What `benchmarks.gpu` measures of each engine's speed, and in which order: the figures of the aim first.
 
-first    the paper's network in the fastest precision: bare on large tiles, and from file to file, three ways
-rest     other strides, file to file in other tiles, other precisions, the smaller network, batches
+- first: the paper's network in the fastest precision, bare on large tiles, and from file to file in three ways
+- rest: other precisions, the smaller network, file to file in other tiles, other strides, batches
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks.gpu_settings import Settings
 
 READY, BARE, LIBRARY = "model made", "bare engine", "library alone"
 FIRST, REST = "first", "rest"
-WITH_LIBRARY = (TORCH, "onnxruntime")
+WITH_LIBRARY = (TORCH, "onnxruntime", "onnxruntime-cuda")
 """Engines whose library can be called without them in a few lines; TensorRT's engine is hardly more than its plan."""
 
 
