@@ -12,16 +12,18 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.gpu_engines import TORCH, Found, open_choice
 from benchmarks.gpu_memory import DeviceMemory
-from benchmarks.gpu_networks import SCALE, SHIFT, Network, pattern, pixels_of
+from benchmarks.gpu_networks import SCALE, SHIFT, Network, pixels_of
 from benchmarks.gpu_peaks import device_name, repeated_seconds, tf32
 from benchmarks.gpu_rows import Facts
 from benchmarks.gpu_settings import Settings
 
 if TYPE_CHECKING:
     from unetctl.runtime.engine import Engine
+    from unetctl.runtime.model import Model
     from unetctl.runtime.spec import ModelSpec
     from unetctl.runtime.statistics import Statistics
 
@@ -117,14 +119,16 @@ def library_speed(found: Found, precision: str, network: Network, *, kept_yx: Si
     """Measure the library without unetctl's engine, on one batch that is on the device."""
     _, model = open_choice(found, precision, network)
     height, width = read_shape(model.spec, kept_yx)
-    tiles = np.repeat(pattern(max(height, width))[None, None, :height, :width], batch, axis=0)
-    run = _torch_run if found.engine == TORCH else _onnxruntime_run
+    tiles = np.repeat(pixels_of(model.spec, max(height, width))[None, :, :height, :width], batch, axis=0)
     with DeviceMemory() as memory:
-        seconds = run(precision, network, model.path, tiles)
+        if found.engine == TORCH:
+            seconds = _torch_run(precision, network, model, tiles)
+        else:
+            seconds = _onnxruntime_run(network, model, tiles)
     return {**speed_facts(model.spec, kept_yx, batch, seconds), "device_bytes": memory.peak_bytes}
 
 
-def _torch_run(precision: str, network: Network, path: Any, tiles: Any) -> list[float]:
+def _torch_run(precision: str, network: Network, model: Model, tiles: NDArray[Any]) -> list[float]:
     """Time the deploy graph in PyTorch, eager and channels last, its network in `precision`."""
     import torch
 
@@ -132,7 +136,7 @@ def _torch_run(precision: str, network: Network, path: Any, tiles: Any) -> list[
     from unetctl.trainer.checkpoint import load_checkpoint
 
     device = device_name(network.settings)
-    graph = deploy_graph(load_checkpoint(path), precision, device, "labels")
+    graph = deploy_graph(load_checkpoint(model.path), precision, device, "labels")
     image = torch.from_numpy(tiles).to(device)
     before, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True
     try:
@@ -142,16 +146,26 @@ def _torch_run(precision: str, network: Network, path: Any, tiles: Any) -> list[
         torch.backends.cudnn.benchmark = before
 
 
-def _onnxruntime_run(precision: str, network: Network, path: Any, tiles: Any) -> list[float]:  # noqa: ARG001
+def _onnxruntime_run(network: Network, model: Model, tiles: NDArray[Any]) -> list[float]:
     """Time a session with the settings that ONNX Runtime has by itself, its input and output on the device."""
     import onnxruntime
 
     device = "cpu" if network.settings.rehearse else "cuda"
     provider = "CPUExecutionProvider" if device == "cpu" else "CUDAExecutionProvider"
-    session = onnxruntime.InferenceSession(str(path), providers=[provider])
+    session = onnxruntime.InferenceSession(str(model.path), providers=[provider])
     if provider not in session.get_providers():
         raise RuntimeError(f"ONNX Runtime took {session.get_providers()} instead of {provider}")
     binding = session.io_binding()
-    binding.bind_ortvalue_input("image", onnxruntime.OrtValue.ortvalue_from_numpy(tiles, device, 0))
+    for name, array in _graph_inputs(model.spec, tiles).items():
+        binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array, device, 0))
     binding.bind_output("labels", device)
     return repeated_seconds(lambda: session.run_with_iobinding(binding), network.settings)
+
+
+def _graph_inputs(spec: ModelSpec, tiles: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Return the named inputs of an exported graph: pixels of 16 bits as their bytes, the image's figures if asked."""
+    figures = statistics_for(spec)
+    wide = tiles.view(np.uint8).reshape(*tiles.shape, 2) if tiles.dtype == np.uint16 else tiles
+    if figures is None:
+        return {"image": wide}
+    return {"image": wide, "shift": np.array(figures.shift, np.float32), "scale": np.array(figures.scale, np.float32)}

@@ -7,6 +7,7 @@ faster than real data. Each figure is the median of the repeats; a repeat is man
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -76,9 +77,8 @@ def device_name(settings: Settings) -> str:
 
 def synchronise() -> None:
     """Wait until the GPU has done what it was told to, if there is one."""
-    import torch
-
-    if torch.cuda.is_available():
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
         torch.cuda.synchronize()
 
 

@@ -85,11 +85,11 @@ def rehearsal(scratch: str, engines: tuple[str, ...]) -> Settings:
         file_strides=(512,),
         batches=(2,),
         batch_stride=64,
-        side_px=640,
+        side_px=576,
         golden_px=32,
         matrix_side=512,
         copy_bytes=1 << 20,
         repeat_seconds=0.02,
-        repeats=2,
+        repeats=1,
         tests="(TestTorch and test_a_buffer) or (TestOnnxRuntime and test_what_a_short_batch)",
     )
