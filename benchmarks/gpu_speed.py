@@ -49,7 +49,11 @@ def speed_measurements(settings: Settings, found: Found, which: str) -> Iterator
 
 def _first(settings: Settings, found: Found, best: str, paper: Network) -> Iterator[Measurement]:
     stride = settings.first_strides[0]
-    yield Measurement(facts=_facts(READY, found, best, paper), work=partial(make_ready, found, best, paper))
+    yield Measurement(
+        facts=_facts(READY, found, best, paper),
+        work=partial(make_ready, found, best, paper),
+        needs=_needs(found, paper),
+    )
     yield _bare(found, best, paper, stride)
     planned: list[Sizes] = []  # filled as the runs go, because this yields one after another
     for road in ROADS:
@@ -85,6 +89,7 @@ def _bare(
     return Measurement(
         facts={**_facts(name, found, precision, network), "kept_yx": kept_yx, "batch": batch},
         work=partial(work, found, precision, network, kept_yx=kept_yx, batch=batch),
+        needs=_needs(found, network),
     )
 
 
@@ -92,8 +97,13 @@ def _file(found: Found, precision: str, network: Network, road: str, stride: int
     return Measurement(
         facts={**_facts(road, found, precision, network), "asked_stride": stride},
         work=partial(run_speed, found, precision, network, road=road, stride=stride),
-        needs=ROADS[road],
+        needs=(*_needs(found, network), *ROADS[road]),
     )
+
+
+def _needs(found: Found, network: Network) -> tuple[str, ...]:
+    """Return the packages that make a model for an engine; the built-in one is there."""
+    return ("onnx", "onnxscript") if found.engine != TORCH and network.base_channels else ()
 
 
 def _facts(name: str, found: Found, precision: str, network: Network) -> dict[str, object]:
