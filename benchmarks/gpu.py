@@ -96,6 +96,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=Path("benchmarks/results"), help="for the two files")
     parser.add_argument("--seconds", type=float, default=420.0, metavar="N", help="in all, about")
     parser.add_argument("--engines", default="", metavar="NAME,...", help="only these: torch, onnxruntime, tensorrt")
+    parser.add_argument("--commit", metavar="TEXT", help="for the record, where there is no git to tell it")
     parser.add_argument("--rehearse", action="store_true", help="tiny networks, on the processor")
     options = parser.parse_args()
     begun, engines = time.monotonic(), tuple(one for one in options.engines.split(",") if one)
@@ -107,7 +108,7 @@ def main() -> None:
         record: dict[str, Any] = {
             "benchmark": f"python -m benchmarks.gpu{' --rehearse' if options.rehearse else ''}",
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "commit": commit(),
+            "commit": options.commit or commit(),
             "machine": machine(),
             "libraries": libraries(),
             "settings": settings,

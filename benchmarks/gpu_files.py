@@ -89,15 +89,21 @@ def run_speed(found: Found, precision: str, network: Network, *, road: str, stri
 
 
 def _prepared(source: ImageSource, model: Model, choice: EngineChoice, stride: int | None, threads: int) -> Run:
-    """Plan a run as a user gets it, or in tiles that keep at most `stride` px a side, with the memory for them."""
+    """Plan a run as a user gets it, or in tiles that keep at most `stride` px a side, with the memory for them.
+
+    What this process holds already of CUDA and earlier measurements comes on top of the budget that a user has.
+    """
     from unetctl.runtime.plan import plan_tiles_within
-    from unetctl.runtime.run import Resources, prepare
+    from unetctl.runtime.memory import default_budget_bytes
+    from unetctl.runtime.run import Resources, baseline_bytes, prepare
     from unetctl.runtime.system import free_memory_bytes
 
+    budget = default_budget_bytes() + baseline_bytes()
+    if stride is not None:
+        budget = max(budget, free_memory_bytes() // 2)
+    run = prepare(source, model, choice, Resources.of_this_machine(max_memory_bytes=budget, threads=threads))
     if stride is None:
-        return prepare(source, model, choice, Resources.of_this_machine(threads=threads))
-    roomy = Resources.of_this_machine(max_memory_bytes=free_memory_bytes() // 2, threads=threads)
-    run = prepare(source, model, choice, roomy)
+        return run
     tiles = run.memory.tiles
     planned = plan_tiles_within(tiles.image_yx, (stride, stride), depth=tiles.depth, chunk_px=tiles.chunk_px)
     if planned is None:

@@ -55,6 +55,7 @@ class DeviceMemory:
 def _give_back_torchs() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
+        torch.cuda.synchronize()  # or what CUDA itself takes would be counted for whoever comes first
         torch.cuda.empty_cache()
 
 
