@@ -93,8 +93,8 @@ def _prepared(source: ImageSource, model: Model, choice: EngineChoice, stride: i
 
     What this process holds already of CUDA and earlier measurements comes on top of the budget that a user has.
     """
-    from unetctl.runtime.plan import plan_tiles_within
     from unetctl.runtime.memory import default_budget_bytes
+    from unetctl.runtime.plan import plan_tiles_within
     from unetctl.runtime.run import Resources, baseline_bytes, prepare
     from unetctl.runtime.system import free_memory_bytes
 

@@ -110,7 +110,7 @@ def _missing(rows: list[Row]) -> list[str]:
     for row in rows:
         reason = f"failed: {row['failed']}" if "failed" in row else row.get("left_out")
         if reason:
-            about = [str(row[key]) for key in ("engine", "precision", "network") if row.get(key)]
+            about = [str(row[key]) for key in ("engine", "precision", "network", "direction") if row.get(key)]
             about += [size_text(row[key]) for key in ("kept_yx", "asked_stride") if row.get(key)]
             about += [f"batch {row['batch']}"] if row.get("batch", 1) != 1 else []
             by_reason.setdefault(reason, []).append(" ".join([row["name"], *about]))
