@@ -32,6 +32,8 @@ class Measurement:
     work: Callable[[], Facts]
     needs: tuple[str, ...] = ()
     """Packages without which it is left out."""
+    is_typical: bool = True
+    """What it takes says how long the next ones will take."""
 
 
 @dataclass(slots=True)
@@ -68,7 +70,8 @@ def measured(measurements: Iterable[Measurement], clock: Clock) -> Iterator[Row]
             begun = time.monotonic()
             row = {**one.facts, **attempted(one.work)}
             taken = time.monotonic() - begun
-            clock.note(taken)
+            if one.is_typical:
+                clock.note(taken)
             yield {**row, "seconds_taken": round(taken, 2)}
 
 
