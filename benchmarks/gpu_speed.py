@@ -53,6 +53,7 @@ def _first(settings: Settings, found: Found, best: str, paper: Network) -> Itera
         facts=_facts(READY, found, best, paper),
         work=partial(make_ready, found, best, paper),
         needs=_needs(found, paper),
+        is_typical=False,
     )
     yield _bare(found, best, paper, stride)
     planned: list[Sizes] = []  # filled as the runs go, because this yields one after another

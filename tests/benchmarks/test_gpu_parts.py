@@ -65,6 +65,12 @@ def test_what_does_not_fit_in_the_time_is_left_out_by_name() -> None:
     assert [row.get("left_out") for row in rows] == [None, None, TIME_IS_UP, TIME_IS_UP]
 
 
+def test_a_long_preparation_says_nothing_of_the_measurements_after_it() -> None:
+    long = Measurement(facts={}, work=lambda: time.sleep(0.4) or {}, is_typical=False)
+    rows = list(measured([long, Measurement(facts={}, work=dict)], Clock(0.6)))
+    assert not [row for row in rows if "left_out" in row]
+
+
 def test_a_package_that_is_missing_leaves_out_only_what_needs_it() -> None:
     work = [Measurement(facts={"name": "a"}, work=dict, needs=("json", "no_such_package"))]
     (row,) = measured(work, Clock(10))
