@@ -15,7 +15,7 @@ PINS := $(VENV)/constraints.txt
 READY := $(VENV)/.ready
 PACKAGES := cli exporter trainer runtime
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench gpu clean
 .DEFAULT_GOAL := help
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo "make test    every test"
 	@echo "make check   ruff, formatting, strict types, house rules"
 	@echo "make bench   measures speed, memory and tile waste; prints the tables"
+	@echo "make gpu     is it right and how fast on this NVIDIA GPU; writes benchmarks/results, in eight minutes"
 	@echo "make clean   removes what make and the demo made, .venv too"
 
 # PyTorch goes first and alone, so that TORCH decides which build it is; the rest is then pinned to that build.
@@ -56,6 +57,9 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.share build/bench
 	$(BIN)/python -m benchmarks.growth build/bench
 	$(BIN)/python -m benchmarks.virtual_memory
+
+gpu: $(READY)
+	$(BIN)/python -m benchmarks.gpu benchmarks/results
 
 clean:
 	rm -rf $(VENV) .links demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,147 @@
+"""`python -m benchmarks.gpu`: rehearsed whole on the processor, without PyTorch, and its parts one by one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import gpu_exactness
+from benchmarks.gpu_engines import find_engines
+from benchmarks.gpu_exactness import INTEGERS, exactness_measurements
+from benchmarks.gpu_integers import KINDS, integer_case
+from benchmarks.gpu_report import is_wrong
+from benchmarks.gpu_rows import Clock, Row, measured
+from benchmarks.gpu_settings import Settings, rehearsal
+from benchmarks.gpu_speed import BARE, LIBRARY, speed_measurements
+from benchmarks.gpu_tables import ROADS, of_bare
+from unetctl.runtime.engine import Result
+from unetctl.runtime.engines import engine_status
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCK = "import os, sys\nsys.modules.update(dict.fromkeys(os.environ['BLOCKED'].split(',')))\n"
+
+
+@pytest.fixture(scope="module")
+def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """The whole command on a machine that has ONNX Runtime, and neither PyTorch nor what exports models."""
+    if not next(one for one in engine_status() if one.name == "onnxruntime").usable:
+        pytest.skip("NOT RUN: onnxruntime cannot run here")
+    folder = tmp_path_factory.mktemp("gpu")
+    folder.joinpath("sitecustomize.py").write_text(BLOCK)
+    blocked = {"PYTHONPATH": str(folder), "BLOCKED": "torch,safetensors,onnx,onnxscript,pytest"}
+    options = [str(folder / "results"), "--rehearse", "--engines", "onnxruntime"]
+    command = [sys.executable, "-m", "benchmarks.gpu", *options]
+    ended = subprocess.run(command, cwd=ROOT, env={**os.environ, **blocked}, capture_output=True, text=True)
+    return ended, folder / "results"
+
+
+def test_a_rehearsal_writes_one_record_and_one_page(
+    rehearsed: tuple[subprocess.CompletedProcess[str], Path],
+) -> None:
+    ended, folder = rehearsed
+    assert ended.returncode == 0, ended.stderr
+    assert {one.name for one in folder.iterdir()} == {"gpu-rehearsal.json", "gpu-rehearsal.md"}
+    record = json.loads((folder / "gpu-rehearsal.json").read_text())
+    assert {"date", "commit", "machine", "libraries", "settings", "rows", "seconds"} <= record.keys()
+    measured_names = {row["name"] for row in record["rows"] if "mpx_per_second" in row}
+    assert {BARE, LIBRARY, *ROADS} == measured_names
+    page = (folder / "gpu-rehearsal.md").read_text()
+    assert page.strip() in ended.stdout
+    assert "nuclei | onnxruntime | fp32" in page
+
+
+def test_what_a_machine_lacks_is_named_and_the_rest_goes_on(
+    rehearsed: tuple[subprocess.CompletedProcess[str], Path],
+) -> None:
+    page = (rehearsed[1] / "gpu-rehearsal.md").read_text()
+    assert "- not installed: torch: matrix product fp16; matrix product bf16; matrix product fp32" in page
+    assert "- not installed: torch, safetensors, onnx, onnxscript: integer network onnxruntime fp32" in page
+    assert "- not installed: pytest, torch, safetensors, onnx, onnxscript: contract tests" in page
+    assert "| golden tiles | onnxruntime | fp32 | yes |" in page
+
+
+def test_a_machine_without_a_gpu_is_told_to_rehearse(tmp_path: Path) -> None:
+    tmp_path.joinpath("sitecustomize.py").write_text(BLOCK)
+    blocked = {"PYTHONPATH": str(tmp_path), "BLOCKED": "torch,onnxruntime,openvino,cuda"}
+    command = [sys.executable, "-m", "benchmarks.gpu", str(tmp_path / "results")]
+    ended = subprocess.run(command, cwd=ROOT, env={**os.environ, **blocked}, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "no engine runs on an NVIDIA GPU here" in ended.stderr
+    assert "not installed: torch" in ended.stdout
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return rehearsal(str(tmp_path), ("torch",))
+
+
+@pytest.mark.parametrize("precision", KINDS)
+def test_integer_networks_are_exact_in_their_precision_and_see_a_misplaced_tile(precision: str, tmp_path: Path) -> None:
+    case = integer_case(precision, (203, 330), tmp_path)
+    assert case.can_tell, (case.largest_sum, case.limit, case.disturbed)
+    assert len(np.unique(case.labels_yx)) > 1
+    if precision == "fp32":
+        assert case.largest_sum > 2**11, "or tf32 would go unnoticed"
+
+
+def exactness(settings: Settings) -> list[Row]:
+    found, _ = find_engines(settings)
+    return list(measured(exactness_measurements(settings, found), Clock(300)))
+
+
+def test_pytorch_is_right_on_integers_and_golden_tiles(settings: Settings) -> None:
+    rows = exactness(settings)
+    assert rows
+    for row in rows:
+        assert row.get("passed"), row
+
+
+def test_an_engine_that_gets_one_label_wrong_is_caught(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = gpu_exactness._choice_for
+
+    class OneWrong:
+        def __init__(self, engine: Any) -> None:
+            self.engine, self.slots = engine, engine.slots
+            self.buffer, self.submit = engine.buffer, engine.submit
+
+        def __enter__(self) -> OneWrong:
+            self.engine.__enter__()
+            return self
+
+        def __exit__(self, *error: Any) -> None:
+            self.engine.__exit__(*error)
+
+        def result(self, slot: int) -> Result:
+            labels = self.engine.result(slot).labels.copy()
+            labels[0, 9, 9] = (labels[0, 9, 9] + 1) % 3
+            return Result(labels=labels, probabilities=None)
+
+    def wrong(*arguments: Any) -> Any:
+        choice, model = opened(*arguments)
+        return replace(choice, open=lambda request: OneWrong(choice.open(request))), model
+
+    monkeypatch.setattr(gpu_exactness, "_choice_for", wrong)
+    row = next(row for row in exactness(settings) if row["name"] == INTEGERS)
+    assert row["wrong"] >= 1
+    assert is_wrong(row)
+
+
+def test_pytorch_is_measured_bare_and_from_file_to_file_on_the_same_tiles(settings: Settings) -> None:
+    (torch_engine,), _ = find_engines(settings)
+    torch_engine = replace(torch_engine, hints=())
+    rows = list(measured(speed_measurements(settings, torch_engine, "first"), Clock(300)))
+    assert not [row for row in rows if "failed" in row or "left_out" in row]
+    runs = [row for row in rows if row["name"] in ROADS]
+    assert [row["name"] for row in runs] == list(ROADS)
+    for row in runs:
+        assert (of_bare(row, rows) or 0) > 0
+        assert 0 < row["network_share"] <= 1
+        assert {stage["stage"] for stage in row["stages"]} == {"read", "network", "write", "finish"}
