@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import gpu_exactness
-from benchmarks.gpu_engines import find_engines
-from benchmarks.gpu_exactness import INTEGERS, exactness_measurements
-from benchmarks.gpu_integers import KINDS, integer_case
-from benchmarks.gpu_report import is_wrong
-from benchmarks.gpu_rows import Clock, Row, measured
-from benchmarks.gpu_settings import Settings, rehearsal
-from benchmarks.gpu_speed import BARE, LIBRARY, speed_measurements
-from benchmarks.gpu_tables import ROADS, of_bare
+from benchmarks.gpu import exactness as exactness_part
+from benchmarks.gpu.engines import find_engines
+from benchmarks.gpu.exactness import INTEGERS, exactness_measurements
+from benchmarks.gpu.integers import KINDS, integer_case
+from benchmarks.gpu.report import is_wrong
+from benchmarks.gpu.rows import Clock, Row, measured
+from benchmarks.gpu.settings import Settings, rehearsal
+from benchmarks.gpu.speed import BARE, LIBRARY, speed_measurements
+from benchmarks.gpu.tables import ROADS, of_bare
 from unetctl.runtime.engine import Result
 from unetctl.runtime.engines import engine_status
 
@@ -105,7 +105,7 @@ def test_pytorch_is_right_on_integers_and_golden_tiles(settings: Settings) -> No
 
 
 def test_an_engine_that_gets_one_label_wrong_is_caught(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = gpu_exactness._choice_for
+    opened = exactness_part._choice_for
 
     class OneWrong:
         def __init__(self, engine: Any) -> None:
@@ -128,7 +128,7 @@ def test_an_engine_that_gets_one_label_wrong_is_caught(settings: Settings, monke
         choice, model = opened(*arguments)
         return replace(choice, open=lambda request: OneWrong(choice.open(request))), model
 
-    monkeypatch.setattr(gpu_exactness, "_choice_for", wrong)
+    monkeypatch.setattr(exactness_part, "_choice_for", wrong)
     row = next(row for row in exactness(settings) if row["name"] == INTEGERS)
     assert row["wrong"] >= 1
     assert is_wrong(row)

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import gpu, gpu_contract, gpu_machine
-from benchmarks.gpu_contract import contract_files, contract_row, outcomes
-from benchmarks.gpu_memory import DeviceMemory
-from benchmarks.gpu_process import run_within
-from benchmarks.gpu_report import report_text, without_own_folders
-from benchmarks.gpu_rows import TIME_IS_UP, Clock, Facts, Measurement, Row, append_row, measured, read_rows
-from benchmarks.gpu_settings import Settings, rehearsal
-from benchmarks.gpu_tables import aim_lines, file_table, peak_table, right_table, speed_table
+from benchmarks.gpu import __main__ as program
+from benchmarks.gpu import contract as contract_part
+from benchmarks.gpu import machine as machine_part
+from benchmarks.gpu.contract import contract_files, contract_row, outcomes
+from benchmarks.gpu.memory import DeviceMemory
+from benchmarks.gpu.process import run_within
+from benchmarks.gpu.report import report_text, without_own_folders
+from benchmarks.gpu.rows import TIME_IS_UP, Clock, Facts, Measurement, Row, append_row, measured, read_rows
+from benchmarks.gpu.settings import Settings, rehearsal
+from benchmarks.gpu.tables import aim_lines, file_table, peak_table, right_table, speed_table
 from unetctl.runtime.errors import ResourceError
 
 PEAK = {"name": "matrix product", "precision": "bf16", "tflops": 800.0, "side": 8192}
@@ -91,15 +93,15 @@ def test_a_part_that_fails_is_a_row_and_parts_without_time_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, found = rehearsal(str(tmp_path), ("tensorrt",)), []
-    gpu.run_part("no such part", settings, 30, found.append)
+    program.run_part("no such part", settings, 30, found.append)
     assert found[0]["failed"].startswith("ended with 1: ")
 
     def one_engine(part: str, settings: Settings, seconds: float, on_row: Callable[[Row], None]) -> None:
         on_row({"name": "engine", "engine": "x"})
 
-    monkeypatch.setattr(gpu, "run_part", one_engine)
+    monkeypatch.setattr(program, "run_part", one_engine)
     rows: list[Row] = []
-    gpu.measure_all(settings, 0.1, rows.append)
+    program.measure_all(settings, 0.1, rows.append)
     assert [row["name"] for row in rows[1:]] == ["exactness", "first:x", "contract", "rest:x"]
     assert {row["left_out"] for row in rows[1:]} == {TIME_IS_UP}
 
@@ -129,8 +131,8 @@ def test_outcomes_of_tests_are_counted_as_far_as_they_came() -> None:
 def test_contract_tests_run_in_a_process_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "tests/trainer/test_engine_torch.py" in contract_files()
     assert not [one for one in contract_files() if "benchmarks" in one]
-    monkeypatch.setattr(gpu_contract, "contract_files", lambda: ["tests/runtime/test_geometry.py"])
-    monkeypatch.setattr(gpu_contract, "lacking", lambda _: [])
+    monkeypatch.setattr(contract_part, "contract_files", lambda: ["tests/runtime/test_geometry.py"])
+    monkeypatch.setattr(contract_part, "lacking", lambda _: [])
     row = contract_row(Settings(rehearse=True, scratch=str(tmp_path), tests="input"), 120)
     assert row["finished"]
     assert row["tests_passed"]
@@ -142,19 +144,19 @@ def test_nvidia_smi_is_asked_for_state_and_other_programs(tmp_path: Path, monkey
     script.write_text(f'#!/bin/sh\ncase "$1" in *compute-apps*) echo "python3, 512 MiB";; *) echo "{state}";; esac\n')
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    found = gpu_machine.machine()
+    found = machine_part.machine()
     assert found["gpu"]["gpu"] == "NVIDIA H200"
     assert found["gpu"]["power"] == "612.10 W"
     assert found["other_programs_on_the_gpu"] == ["python3, 512 MiB"]
-    monkeypatch.setattr(gpu_machine, "PERIOD_SECONDS", 0.01)
-    with gpu_machine.StateWatch() as watch:
+    monkeypatch.setattr(machine_part, "PERIOD_SECONDS", 0.01)
+    with machine_part.StateWatch() as watch:
         time.sleep(0.3)
     assert watch.summary()["sm_clock"] == "1980 MHz to 1980 MHz"
 
 
 def test_a_gpu_without_nvidia_smi_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    assert gpu_machine.gpu_state() == "nvidia-smi is not here"
+    assert machine_part.gpu_state() == "nvidia-smi is not here"
 
 
 def test_the_peak_of_the_gpus_memory_is_what_was_taken_meanwhile() -> None:
@@ -166,7 +168,7 @@ def test_the_peak_of_the_gpus_memory_is_what_was_taken_meanwhile() -> None:
 
 def test_no_folder_of_this_machine_is_in_a_report(tmp_path: Path) -> None:
     settings = rehearsal(str(tmp_path), ())
-    assert without_own_folders(f"{tmp_path}/x, {gpu.ROOT}/y, {Path.home()}/z", settings) == "SCRATCH/x, ./y, ~/z"
+    assert without_own_folders(f"{tmp_path}/x, {program.ROOT}/y, {Path.home()}/z", settings) == "SCRATCH/x, ./y, ~/z"
 
 
 def test_a_report_names_what_is_missing_once_for_each_reason(tmp_path: Path) -> None:
@@ -177,7 +179,7 @@ def test_a_report_names_what_is_missing_once_for_each_reason(tmp_path: Path) -> 
         {"name": "bare engine", **CASE, "batch": 1, "left_out": TIME_IS_UP},
         {"name": "contract", "left_out": TIME_IS_UP},
     ]
-    machine = {**gpu_machine.machine(), "gpu": "nvidia-smi is not here"}
+    machine = {**machine_part.machine(), "gpu": "nvidia-smi is not here"}
     record = {"date": "2026-01-01", "commit": "abc", "benchmark": "x", "machine": machine, "libraries": {"numpy": "2"}}
     record |= {"settings": Settings(rehearse=False, scratch=str(tmp_path)), "rows": rows}
     text = report_text(record)

@@ -9,11 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu_rows import Row
-from benchmarks.gpu_settings import Settings
-from benchmarks.gpu_tables import aim_lines, file_table, peak_table, right_table, speed_table
+from benchmarks.gpu.rows import Row
+from benchmarks.gpu.settings import Settings
+from benchmarks.gpu.tables import aim_lines, file_table, peak_table, right_table, speed_table
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 Record = dict[str, Any]
 
 

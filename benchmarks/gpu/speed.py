@@ -11,12 +11,12 @@ from dataclasses import replace
 from functools import partial
 from itertools import product
 
-from benchmarks.gpu_bare import Sizes, engine_speed, library_speed
-from benchmarks.gpu_engines import TORCH, Found, open_choice
-from benchmarks.gpu_files import NOTHING, ROADS, TIFF, run_speed
-from benchmarks.gpu_networks import Network, networks
-from benchmarks.gpu_rows import Facts, Measurement
-from benchmarks.gpu_settings import Settings
+from benchmarks.gpu.bare import Sizes, engine_speed, library_speed
+from benchmarks.gpu.engines import TORCH, Found, open_choice
+from benchmarks.gpu.files import NOTHING, ROADS, TIFF, run_speed
+from benchmarks.gpu.networks import Network, networks
+from benchmarks.gpu.rows import Facts, Measurement
+from benchmarks.gpu.settings import Settings
 
 READY, BARE, LIBRARY = "model made", "bare engine", "library alone"
 FIRST, REST = "first", "rest"

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.gpu_engines import TORCH, Found, open_choice, torch_in
-from benchmarks.gpu_integers import CHUNK_PX, CLASSES, LIMITS, IntegerCase, integer_case
-from benchmarks.gpu_networks import Network, networks
-from benchmarks.gpu_peaks import device_name, tf32
-from benchmarks.gpu_rows import Facts, Measurement
-from benchmarks.gpu_settings import Settings
+from benchmarks.gpu.engines import TORCH, Found, open_choice, torch_in
+from benchmarks.gpu.integers import CHUNK_PX, CLASSES, LIMITS, IntegerCase, integer_case
+from benchmarks.gpu.networks import Network, networks
+from benchmarks.gpu.peaks import device_name, tf32
+from benchmarks.gpu.rows import Facts, Measurement
+from benchmarks.gpu.settings import Settings
 
 if TYPE_CHECKING:
     from unetctl.runtime.engine import Engine
@@ -138,7 +138,7 @@ def _logit_difference(found: Found, precision: str, model: Model, device: str) -
         return next((one["logit_difference"] for one in rows if one["engine"] == found.engine), None)
     import torch
 
-    from benchmarks.gpu_torch import deploy_graph
+    from benchmarks.gpu.torch_graph import deploy_graph
     from unetctl.trainer.checkpoint import load_checkpoint
 
     graph = deploy_graph(load_checkpoint(model.path), precision, device, "logits")

@@ -1,4 +1,4 @@
-"""One part of `benchmarks.gpu` in a process of its own: `python -m benchmarks.gpu_part PART SETTINGS ROWS SECONDS`.
+"""One part of `benchmarks.gpu` in a process of its own: `python -m benchmarks.gpu.part PART SETTINGS ROWS SECONDS`.
 
 A part that hangs, or that takes the driver down, is ended by its parent; the rows that it wrote stay. PART is `peaks`,
 `exactness`, or `first` or `rest` of the speed of one engine, as `first:torch`.
@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.gpu_engines import Found, find_engines
-from benchmarks.gpu_exactness import exactness_measurements
-from benchmarks.gpu_peaks import peak_measurements
-from benchmarks.gpu_rows import Clock, Row, append_row, measured
-from benchmarks.gpu_settings import Settings
-from benchmarks.gpu_speed import speed_measurements
+from benchmarks.gpu.engines import Found, find_engines
+from benchmarks.gpu.exactness import exactness_measurements
+from benchmarks.gpu.peaks import peak_measurements
+from benchmarks.gpu.rows import Clock, Row, append_row, measured
+from benchmarks.gpu.settings import Settings
+from benchmarks.gpu.speed import speed_measurements
 
 PEAKS, EXACTNESS = "peaks", "exactness"
 ENGINE, NOT_AN_ENGINE = "engine", "no engine"
@@ -44,7 +44,7 @@ def _named(found: list[Found], name: str) -> Found:
 
 def main() -> None:
     """Write the rows of one part to a file, each as soon as it is there."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_part", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.part", description=__doc__.splitlines()[0])
     parser.add_argument("part")
     parser.add_argument("settings", type=Path)
     parser.add_argument("rows", type=Path)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.gpu_rows import lacking
-from benchmarks.gpu_settings import Settings
+from benchmarks.gpu.rows import lacking
+from benchmarks.gpu.settings import Settings
 
 if TYPE_CHECKING:
     from unetctl.runtime.image import ArraySource

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.gpu_engines import Found, open_choice
-from benchmarks.gpu_memory import DeviceMemory
-from benchmarks.gpu_networks import Network, slide_file, slide_in_memory
-from benchmarks.gpu_rows import Facts
-from benchmarks.gpu_settings import Settings
+from benchmarks.gpu.engines import Found, open_choice
+from benchmarks.gpu.memory import DeviceMemory
+from benchmarks.gpu.networks import Network, slide_file, slide_in_memory
+from benchmarks.gpu.rows import Facts
+from benchmarks.gpu.settings import Settings
 
 if TYPE_CHECKING:
     from unetctl.runtime.engines import EngineChoice

@@ -12,11 +12,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.gpu_process import run_within
-from benchmarks.gpu_rows import Row, lacking
-from benchmarks.gpu_settings import Settings
+from benchmarks.gpu.process import run_within
+from benchmarks.gpu.rows import Row, lacking
+from benchmarks.gpu.settings import Settings
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 NEEDS = ("pytest", "hypothesis", "torch", "safetensors", "onnx", "onnxscript")
 """What the tests import."""
 OUTCOME = re.compile(r"^(?P<test>tests/\S+::.+?) (?P<outcome>PASSED|FAILED|ERROR|SKIPPED)(?: \((?P<why>.*)\))?(?:\s|$)")

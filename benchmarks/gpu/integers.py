@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from unetctl.trainer.network import UNet
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CHUNK_PX = 64
 CLASSES = 3
 LIMITS = {"fp32": 2**24, "fp16": 2**11, "bf16": 2**8}

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from benchmarks.gpu_rows import Facts, Measurement
-from benchmarks.gpu_settings import Settings
+from benchmarks.gpu.rows import Facts, Measurement
+from benchmarks.gpu.settings import Settings
 
 NEEDS = ("torch",)
 MATRIX = "matrix product"

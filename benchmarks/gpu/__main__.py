@@ -24,14 +24,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.gpu_contract import contract_row
-from benchmarks.gpu_machine import StateWatch, libraries, machine
-from benchmarks.gpu_process import run_within
-from benchmarks.gpu_report import commit, is_wrong, report_text, write_report
-from benchmarks.gpu_rows import TIME_IS_UP, Row, read_rows
-from benchmarks.gpu_settings import Settings, rehearsal
+from benchmarks.gpu.contract import contract_row
+from benchmarks.gpu.machine import StateWatch, libraries, machine
+from benchmarks.gpu.process import run_within
+from benchmarks.gpu.report import commit, is_wrong, report_text, write_report
+from benchmarks.gpu.rows import TIME_IS_UP, Row, read_rows
+from benchmarks.gpu.settings import Settings, rehearsal
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PEAKS, EXACTNESS, CONTRACT = "peaks", "exactness", "contract"
 MOST_SECONDS = {PEAKS: 60.0, EXACTNESS: 100.0, CONTRACT: 90.0, "first": 130.0}
 """Of a part, and never more than half of what is left; the rest of the speed shares what then is left."""
@@ -71,7 +71,7 @@ def run_part(part: str, settings: Settings, seconds: float, on_row: Callable[[Ro
     settings_file.write_text(settings.to_json(), encoding="utf-8")
     cache = str(settings.folder / "cache")  # engines that are built leave nothing behind
     environment = {**os.environ, "XDG_CACHE_HOME": cache, "LOCALAPPDATA": cache}
-    command = [sys.executable, "-m", "benchmarks.gpu_part", part, str(settings_file), str(rows), str(seconds)]
+    command = [sys.executable, "-m", "benchmarks.gpu.part", part, str(settings_file), str(rows), str(seconds)]
     seen = 0
 
     def look() -> None:

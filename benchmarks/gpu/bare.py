@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.gpu_engines import TORCH, Found, open_choice
-from benchmarks.gpu_memory import DeviceMemory
-from benchmarks.gpu_networks import SCALE, SHIFT, Network, pixels_of
-from benchmarks.gpu_peaks import device_name, repeated_seconds, tf32
-from benchmarks.gpu_rows import Facts
-from benchmarks.gpu_settings import Settings
+from benchmarks.gpu.engines import TORCH, Found, open_choice
+from benchmarks.gpu.memory import DeviceMemory
+from benchmarks.gpu.networks import SCALE, SHIFT, Network, pixels_of
+from benchmarks.gpu.peaks import device_name, repeated_seconds, tf32
+from benchmarks.gpu.rows import Facts
+from benchmarks.gpu.settings import Settings
 
 if TYPE_CHECKING:
     from unetctl.runtime.engine import Engine
@@ -33,7 +33,7 @@ Sizes = tuple[int, int]
 def engine_speed(found: Found, precision: str, network: Network, *, kept_yx: Sizes, batch: int) -> Facts:
     """Measure an engine on ready tiles that keep `kept_yx` px."""
     from unetctl.runtime.engines import EngineRequest
-    from unetctl.runtime.memory import SLOTS
+    from unetctl.runtime.tile_choice import SLOTS
 
     choice, model = open_choice(found, precision, network)
     shape = read_shape(model.spec, kept_yx)
@@ -132,7 +132,7 @@ def _torch_run(precision: str, network: Network, model: Model, tiles: NDArray[An
     """Time the deploy graph in PyTorch, eager and channels last, its network in `precision`."""
     import torch
 
-    from benchmarks.gpu_torch import deploy_graph
+    from benchmarks.gpu.torch_graph import deploy_graph
     from unetctl.trainer.checkpoint import load_checkpoint
 
     device = device_name(network.settings)

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable
 from typing import Any
 
-from benchmarks.gpu_rows import Row
+from benchmarks.gpu.rows import Row
 
 AIM, STRETCH = 0.45, 0.60
 """Of the measured 16-bit matrix product, from file to file."""

@@ -6,9 +6,9 @@ import inspect
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.gpu_networks import Network
-from benchmarks.gpu_rows import in_one_line, lacking
-from benchmarks.gpu_settings import Settings
+from benchmarks.gpu.networks import Network
+from benchmarks.gpu.rows import in_one_line, lacking
+from benchmarks.gpu.settings import Settings
 
 if TYPE_CHECKING:
     from unetctl.runtime.engine import Engine
