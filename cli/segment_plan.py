@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from unetctl.cli import output, segment_report
 from unetctl.cli.models import RunnableModel
-from unetctl.cli.results import View, refuse_own_result
+from unetctl.cli.results import View, refuse_own_result, result_path
 
 if TYPE_CHECKING:
     from unetctl.runtime.run import Resources
@@ -17,16 +17,18 @@ if TYPE_CHECKING:
 
 def plan_all(
     paths: Sequence[Path],
+    wanted: Path | None,
     runnable: RunnableModel,
     resources: Resources,
     view: View,
     *,
     blank: int | None,
+    restart: bool,
     as_json: bool,
 ) -> None:
-    """Show what each run would do. The time is that of the network, the slowest stage."""
+    """Show what each run would do. The time is that of the network, the slowest stage, for what is left to do."""
     from unetctl.runtime.expected import multiply_adds_per_second
-    from unetctl.runtime.segmentation import plan_file
+    from unetctl.runtime.planned import plan_file
 
     values: list[dict[str, Any]] = []
     speed = 0.0
@@ -41,9 +43,13 @@ def plan_all(
             level=view.level,
             channels=view.channels,
             blank=blank,
+            output=wanted or result_path(image),
+            restart=restart,
         )
         speed = speed or multiply_adds_per_second(runnable.model, runnable.choice, resources.threads)
         seconds = report.multiply_adds / speed
+        if report.continued is not None:
+            seconds *= 1 - report.continued.pixels / (report.planes * report.image_yx[0] * report.image_yx[1])
         if as_json:
             values.append({**asdict(report), "expected_seconds": seconds})
         else:

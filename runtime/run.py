@@ -16,13 +16,13 @@ from unetctl.runtime.image import ImageSource
 from unetctl.runtime.memory import BATCH, MAX_TILE_AREA_BLANK_PX, SLOTS, MemoryPlan, default_budget_bytes, plan_within
 from unetctl.runtime.model import Model
 from unetctl.runtime.pipeline import StageTimes
-from unetctl.runtime.plan import MAX_TILE_AREA_PX
+from unetctl.runtime.plan import MAX_TILE_AREA_PX, TilePlan
 from unetctl.runtime.profile import Profile
 from unetctl.runtime.reads import read_grid
 from unetctl.runtime.report import OnProgress, SegmentProgress
 from unetctl.runtime.spec import Scope
 from unetctl.runtime.statistics import Statistics, plane_statistics
-from unetctl.runtime.stream import LabelSink, OnBlank, TileWatcher, stream_labels
+from unetctl.runtime.stream import IsDone, LabelSink, OnBlank, TileWatcher, stream_labels
 from unetctl.runtime.system import current_memory_bytes, processors
 
 
@@ -78,10 +78,23 @@ class Timings:
     stages: StageTimes
 
 
+NOTHING_TO_LABEL = Timings(statistics=0.0, stages=StageTimes())
+"""Of a run that was stopped when all its tiles were done: no engine is opened for it."""
+
+
 def prepare(
-    source: ImageSource, model: Model, engine: EngineChoice, resources: Resources, *, blank: int | None = None
+    source: ImageSource,
+    model: Model,
+    engine: EngineChoice,
+    resources: Resources,
+    *,
+    blank: int | None = None,
+    tiles: TilePlan | None = None,
 ) -> Run:
-    """Check that the image fits the model and plan the run. Raises `DataError` and `ResourceError`."""
+    """Check that the image fits the model and plan the run, in `tiles` if it is one that is continued.
+
+    Raises `DataError` and `ResourceError`.
+    """
     source = fitted(source, model.spec)
     memory = plan_within(
         resources.max_memory_bytes,
@@ -92,6 +105,7 @@ def prepare(
         readers=resources.readers,
         fixed_shapes=engine.fixed_shapes(model),
         max_area_px=MAX_TILE_AREA_PX if blank is None else MAX_TILE_AREA_BLANK_PX,
+        only=tiles,
     )
     source.limit_cache(memory.cache_bytes)
     return Run(source=source, model=model, engine=engine, resources=resources, memory=memory, blank=blank)
@@ -105,8 +119,16 @@ def label(
     on_blank: OnBlank = lambda *_: None,
     on_progress: OnProgress = lambda _: None,
     profile: Profile | None = None,
+    statistics: Sequence[Statistics] | None = None,
+    on_statistics: Callable[[Sequence[Statistics]], None] = lambda _: None,
+    is_done: IsDone | None = None,
+    done_px: int = 0,
 ) -> Timings:
-    """Open the engine, measure what the normalisation needs, and stream every tile into `sink`."""
+    """Open the engine, measure what the normalisation needs, and stream every tile into `sink`.
+
+    `statistics` are those that were measured before; `on_statistics` is handed them when they are measured now.
+    `is_done` and `done_px` say what need not be computed.
+    """
     phase = profile.phase if profile is not None else nullcontext
     spec = run.model.spec
     request = EngineRequest(
@@ -121,7 +143,11 @@ def label(
             engine = held.enter_context(run.engine.open(request))
         opened = time.perf_counter()
         with phase("statistics"):
-            statistics = _measure(run, on_progress) if spec.normalisation.scope is Scope.IMAGE else None
+            if spec.normalisation.scope is not Scope.IMAGE:
+                statistics = None
+            elif statistics is None:
+                statistics = _measure(run, on_progress)
+                on_statistics(statistics)
         measured = time.perf_counter()
         with phase("tiles"):
             run.source.limit_cache(run.memory.cache_bytes, read_grid(run.memory.tiles))
@@ -136,7 +162,8 @@ def label(
                 watchers=watchers,
                 blank=run.blank,
                 on_blank=on_blank,
-                on_pixels=_counter("tiles", run.total_px, on_progress),
+                on_pixels=_counter("tiles", run.total_px, on_progress, done_px),
+                is_done=is_done,
                 readers=run.resources.readers,
                 writers=run.resources.writers,
                 observer=profile,
@@ -154,10 +181,9 @@ def _measure(run: Run, on_progress: OnProgress) -> list[Statistics]:
     return found
 
 
-def _counter(phase: str, total_px: int, on_progress: OnProgress) -> Callable[[int], None]:
-    """Return a function that adds up finished pixels and reports them."""
-    begun = time.perf_counter()
-    done_px = 0
+def _counter(phase: str, total_px: int, on_progress: OnProgress, done_px: int = 0) -> Callable[[int], None]:
+    """Return a function that adds up finished pixels, beginning with `done_px`, and reports them."""
+    begun, begun_px = time.perf_counter(), done_px
     lock = threading.Lock()
 
     def count(pixels: int) -> None:
@@ -165,7 +191,9 @@ def _counter(phase: str, total_px: int, on_progress: OnProgress) -> Callable[[in
         with lock:
             done_px += pixels
             seconds = time.perf_counter() - begun
-            on_progress(SegmentProgress(phase=phase, done_px=done_px, total_px=total_px, seconds=seconds))
+            on_progress(
+                SegmentProgress(phase=phase, done_px=done_px, total_px=total_px, seconds=seconds, begun_px=begun_px)
+            )
 
     return count
 

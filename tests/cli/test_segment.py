@@ -20,11 +20,11 @@ from unetctl.runtime.engines import choose_engine
 REPORT_KEYS = {
     *("model", "image", "output", "preview", "image_yx", "planes", "tiles", "read_shapes", "engine", "precision"),
     *("seconds", "engine_share", "mpx_per_second", "peak_memory_bytes", "max_memory_bytes", "class_pixels"),
-    *("blank", "profile", "notices"),
+    *("blank", "profile", "continued", "notices"),
 }
 PLAN_KEYS = {
     *("image", "image_yx", "planes", "engine", "precision", "tiles", "read_shapes", "multiply_adds"),
-    *("waste", "computed_over_kept"),
+    *("waste", "computed_over_kept", "continued"),
     *("expected_memory_bytes", "max_memory_bytes", "expected_disk_bytes", "expected_seconds"),
 }
 
