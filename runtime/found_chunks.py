@@ -23,15 +23,19 @@ def find_chunks(folder: Path, grid: ChunkGrid) -> ChunkPlaces:
     places = ChunkPlaces(grid)
     journal, data = folder / JOURNAL, folder / DATA
     if journal.exists() and data.exists():
-        size = data.stat().st_size
+        size, (rows, columns) = data.stat().st_size, grid.rows_columns(0)
         for record in read_records(journal):
-            if _is_in(grid, record.key) and record.offset + record.length <= size:
+            plane, level, row, column = record.key
+            is_in = plane < grid.planes and level == 0 and row < rows and column < columns
+            if is_in and record.offset + record.length <= size:
                 places.note(record)
     return places
 
 
 def forget_damaged(folder: Path, places: ChunkPlaces) -> None:
     """Read the data of every chunk, in the order of the file, and forget those that are not what was written."""
+    if not places.size_bytes:
+        return
     with (folder / DATA).open("rb") as data:
         for record in places.records():
             data.seek(record.offset)
@@ -46,11 +50,6 @@ def forget_parts(places: ChunkPlaces, tiles: TilePlan, batch: int) -> None:
             if not all(places.has(plane, tile.write) for tile in one.tiles):
                 for tile in one.tiles:
                     places.forget(plane, tile.write)
-
-
-def _is_in(grid: ChunkGrid, key: ChunkKey) -> bool:
-    rows, columns = grid.rows_columns(0)
-    return key.plane < grid.planes and key.level == 0 and key.row < rows and key.column < columns
 
 
 def _window(key: ChunkKey) -> Window:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from unetctl.runtime.errors import MissingInputError, OutputError
-from unetctl.runtime.run_folder import run_folder, run_folder_of
+from unetctl.runtime.run_folder import RunFolder, run_folder, run_folder_of
 
 HOLD = """
 import sys, time
@@ -44,16 +44,19 @@ def test_the_folder_is_gone_when_the_run_ends_or_fails_with_nothing_done(tmp_pat
 
 def test_work_outlives_a_failure_and_half_a_result_does_not(tmp_path: Path) -> None:
     output = tmp_path / "a.tif"
-    with pytest.raises(RuntimeError), run_folder(output) as folder:
-        for name in ("journal.bin", "chunks.bin", "run.json", "result.ome.tif", ".run.json.x.part", "trace.json"):
+    names = ("journal.bin", "chunks.bin", "run.json", "result.ome.tif", ".run.json.x.part", "trace.json")
+    left = {"lock", "journal.bin", "chunks.bin", "run.json"}
+
+    def fail(folder: RunFolder) -> None:
+        for name in names:
             (folder.path / name).write_bytes(b"x")
         folder.has_work = True
         raise RuntimeError
-    left = {"lock", "journal.bin", "chunks.bin", "run.json"}
-    assert {one.name for one in folder.path.iterdir()} == left
 
-    with pytest.raises(RuntimeError), run_folder(output) as folder:  # of nobody who looked into it
-        assert folder.has_work
+    with pytest.raises(RuntimeError), run_folder(output) as folder:
+        fail(folder)
+    assert {one.name for one in folder.path.iterdir()} == left
+    with pytest.raises(RuntimeError), run_folder(output):  # of one that does not get to look into it
         raise RuntimeError
     assert {one.name for one in folder.path.iterdir()} == left
     with run_folder(output):
