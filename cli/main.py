@@ -77,8 +77,6 @@ def run(arguments: Sequence[str]) -> int:
             return stop.code or int(code or 0)
         except BaseException as error:
             if stop.code is not None:
-                for one in notes(error):
-                    output.notice(f"saved: {one}")
                 return stop.code
             if isinstance(error, SystemExit):
                 return error.code if isinstance(error.code, int) else ExitCode.CHECK_FAILED
@@ -95,7 +93,7 @@ def _shown(error: BaseException, arguments: Sequence[str], *, as_json: bool) -> 
         error = ResourceError(
             "the memory is used up",
             cause=str(error),
-            saved="; ".join(notes(error)),
+            saved=output.saved_text(error),
             hint="a smaller --max-memory, or fewer programs",
         )
     elif isinstance(error, OSError) and not isinstance(error, UnetctlError):
@@ -103,23 +101,15 @@ def _shown(error: BaseException, arguments: Sequence[str], *, as_json: bool) -> 
         error = StorageError(
             f"{'the disk is full' if full else 'reading or writing failed'}: {error.filename or 'a file'}",
             cause=error.strerror or str(error),
-            saved="; ".join(notes(error)),
+            saved=output.saved_text(error),
             hint="make room, and type the command again" if full else "",
         )
     if isinstance(error, UnetctlError):
         output.show_error(error, as_json=as_json)
     else:
         report = crash.write_report(error, arguments)
-        output.show_bug(error, report, as_json=as_json, saved="; ".join(notes(error)))
+        output.show_bug(error, report, as_json=as_json, saved=output.saved_text(error))
     return exit_code(error)
-
-
-def notes(error: BaseException) -> list[str]:
-    """Return what was noted on an error, or on the one that it came of: Click makes one of its own of Ctrl-C."""
-    found: BaseException | None = error
-    while found is not None and not hasattr(found, "__notes__"):
-        found = found.__cause__ or found.__context__
-    return list(found.__notes__) if found is not None else []
 
 
 def _split_at_dashes(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

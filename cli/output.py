@@ -123,6 +123,11 @@ def show_bug(error: BaseException, report: Path | None, *, as_json: bool, saved:
             _write(sys.stderr, line)
 
 
+def saved_text(error: BaseException) -> str:
+    """Return what the runtime noted as saved on an error that is not of its own kinds."""
+    return "; ".join(getattr(error, "__notes__", ()))
+
+
 def columns() -> int:
     """Return the width to write for: the terminal's, and 80 where there is none."""
     return max(40, min(get_terminal_size((80, 24)).columns, 100))

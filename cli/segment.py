@@ -185,6 +185,10 @@ def _segment_all(
                     output.notice(f"left out: {path_text(image)} is a result of unetctl")
                 continue
             report = _segment_one(image, wanted or result_path(image), runnable, resources, settings)
+        except KeyboardInterrupt as stopped:
+            if saved := output.saved_text(stopped):
+                output.notice(f"saved: {saved}")
+            raise
         except UnetctlError as error:
             if len(paths) == 1:
                 raise

@@ -26,7 +26,6 @@ from unetctl.runtime.run_folder import RunFolder, has_work
 from unetctl.runtime.run_identity import RunIdentity, differences
 from unetctl.runtime.run_record import RECORD, RunRecord, read_record, write_record
 from unetctl.runtime.statistics import Statistics
-from unetctl.runtime.system import sync_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +98,6 @@ def begin(
         identity=identity, tiles=beginning.run.memory.tiles, statistics=beginning.statistics, command=command
     )
     write_record(folder.path, record)
-    sync_folder(folder.path.parent)
 
     def keep_statistics(statistics: Sequence[Statistics]) -> None:
         write_record(folder.path, replace(record, statistics=tuple(statistics)))

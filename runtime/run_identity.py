@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -67,7 +68,7 @@ WORDS = {
     "dtype": "the pixels",
     "model": "the model (SHA-256)",
     "blank": "the class for blank tiles",
-    "unetctl": "unetctl",
+    "unetctl": "the program",
     "decoders": "what decodes images",
     **{name: f"--{name}" for name in ("series", "level", "channels", "threads", "precision")},
 }
@@ -95,8 +96,8 @@ def identity_of(
         threads=run.resources.threads,
         batch=BATCH,
         blank=run.blank,
-        unetctl=version("unetctl"),
-        decoders=", ".join(f"{name} {version(name)}" for name in DECODERS),
+        unetctl=_versions("unetctl"),
+        decoders=_versions(*DECODERS),
     )
 
 
@@ -109,6 +110,12 @@ def differences(before: RunIdentity, now: RunIdentity) -> list[str]:
             name = WORDS.get(field.name, field.name)
             found.append(f"{name} was {_shown(field.name, old)} and is {_shown(field.name, new)}")
     return found
+
+
+@cache
+def _versions(*packages: str) -> str:
+    """Return packages with their versions; finding them takes milliseconds, and there may be thousands of images."""
+    return ", ".join(f"{name} {version(name)}" for name in packages)
 
 
 def _sample(file: Path, size: int) -> str:

@@ -183,8 +183,10 @@ def test_records_come_back_and_damaged_ones_do_not(tmp_path: Path) -> None:
         assert list(read_records(tmp_path / "journal.bin")) == records[:damaged] + records[damaged + 1 :]
 
 
-def test_ten_gigapixels_are_looked_through_in_seconds_and_in_the_memory_that_was_planned(tmp_path: Path) -> None:
-    grid = ChunkGrid(planes=2, image_yx=(100_000, 100_000))
+def test_ten_gigapixels_in_two_planes_are_looked_through_in_the_memory_that_was_planned(
+    tmp_path: Path,
+) -> None:
+    grid = ChunkGrid(planes=2, image_yx=(70_000, 70_000))
     keys = [key for plane in range(grid.planes) for key in grid.keys(plane, 0)]
     shuffled = np.random.default_rng(0).permutation(len(keys))
     with (tmp_path / "journal.bin").open("wb") as journal, (tmp_path / "chunks.bin").open("wb") as chunks:
