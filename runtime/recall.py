@@ -8,11 +8,13 @@ would have to be written, synced and checked as often as tiles are finished, for
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unetctl.runtime.blank import BlankTiles
 from unetctl.runtime.chunks import ChunkKey
 from unetctl.runtime.labels import count_labels, decode_chunk
 from unetctl.runtime.plan import CHUNK_PX, Tile, Window
@@ -20,7 +22,18 @@ from unetctl.runtime.preview import Preview
 from unetctl.runtime.report import OnProgress, SegmentProgress
 from unetctl.runtime.run import Run
 from unetctl.runtime.store import ChunkStore
-from unetctl.runtime.stream import OnBlank
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """What was there, which is no work of this run."""
+
+    kept_px: int = 0
+    read_px: int = 0
+    """Pixels that went into the network or were left out, margins included."""
+    blank_kept_px: int = 0
+    blank_read_px: int = 0
+    encoded_bytes: int = 0
 
 
 def recall(
@@ -29,20 +42,20 @@ def recall(
     class_pixels: NDArray[np.int64],
     *,
     picture: Preview | None,
-    on_blank: OnBlank,
+    skipped: BlankTiles,
     on_progress: OnProgress,
-) -> None:
+) -> Recalled:
     """Add the finished tiles of `store` to `class_pixels`, and show them to `picture`.
 
-    `on_blank` is told of those that were left out. Takes the memory of one row of chunks of a tile.
+    `skipped` is told of those that were left out. Takes the memory of one row of chunks of a tile.
     """
-    begun, done_px, total_px = time.perf_counter(), 0, run.total_px
+    begun, done_px, read_px, total_px = time.perf_counter(), 0, 0, run.total_px
     for plane in range(run.source.info.planes):
         for tile in run.memory.tiles.tiles():
             if not store.places.has(plane, tile.write):
                 continue
             if store.places.is_left_out(plane, tile.write):
-                on_blank(plane, tile)
+                skipped.see(plane, tile)
             for band in _bands(tile):
                 labels_yx = _labels(store, plane, band.write)
                 class_pixels += count_labels(labels_yx, len(class_pixels))
@@ -50,8 +63,16 @@ def recall(
                     picture.see_labels(plane, band, labels_yx)
                     picture.see_pixels(plane, band, _pixels(run, band.write))
             done_px += tile.write.height * tile.write.width
+            read_px += tile.read.height * tile.read.width
             seconds = time.perf_counter() - begun
             on_progress(SegmentProgress(phase="recall", done_px=done_px, total_px=total_px, seconds=seconds))
+    return Recalled(
+        kept_px=done_px,
+        read_px=read_px,
+        blank_kept_px=skipped.kept_px,
+        blank_read_px=skipped.read_px,
+        encoded_bytes=store.size_bytes,
+    )
 
 
 def _bands(tile: Tile) -> list[Tile]:

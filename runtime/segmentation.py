@@ -25,7 +25,7 @@ from unetctl.runtime.outcome import StoreSink, check_output, publish_labels
 from unetctl.runtime.plan import Tile
 from unetctl.runtime.preview import Preview
 from unetctl.runtime.profile import Profile
-from unetctl.runtime.recall import recall
+from unetctl.runtime.recall import Recalled, recall
 from unetctl.runtime.report import OnContinued, OnProgress, SegmentProgress, SegmentReport
 from unetctl.runtime.result_names import preview_path, trace_path
 from unetctl.runtime.run import NOTHING_TO_LABEL, Resources, Run, label, prepare
@@ -155,7 +155,7 @@ def segment_run(
         done_px = continued.pixels if continued else 0
         class_pixels = np.zeros(len(spec.classes), np.int64)
         skipped = BlankTiles(picture.see_blank if picture else lambda *_: None)
-        trace = folder.path / "trace.json"
+        there, trace = Recalled(), folder.path / "trace.json"
         with (
             kept_if_it_fails(folder, beginning, restarted=restart),
             ChunkStore(folder.path, beginning.places.grid, found=beginning.places, on_disk=on_disk) as store,
@@ -164,7 +164,7 @@ def segment_run(
             if continued:
                 on_continued(continued)
                 with phase("recall"):
-                    recall(run, store, class_pixels, picture=picture, on_blank=skipped.see, on_progress=on_progress)
+                    there = recall(run, store, class_pixels, picture=picture, skipped=skipped, on_progress=on_progress)
             timings = NOTHING_TO_LABEL
             if done_px < run.total_px:
                 timings = label(
@@ -206,5 +206,7 @@ def segment_run(
         class_pixels=of_classes,
         skipped=skipped,
         continued=continued,
-        profile=profile_report(profile, run, skipped, encoded_bytes=encoded_bytes, output=output) if profile else None,
+        profile=profile_report(profile, run, skipped, there, encoded_bytes=encoded_bytes, output=output)
+        if profile
+        else None,
     )

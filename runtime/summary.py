@@ -10,20 +10,25 @@ import numpy as np
 from unetctl.runtime.blank import BlankTiles
 from unetctl.runtime.fit import fit_notices
 from unetctl.runtime.profile import Profile
+from unetctl.runtime.recall import Recalled
 from unetctl.runtime.report import ContinuedReport, ProfileReport, SegmentReport
 from unetctl.runtime.result_names import preview_path, trace_path
 from unetctl.runtime.run import Run, Timings
 from unetctl.runtime.system import peak_memory_bytes
 
 
-def profile_report(profile: Profile, run: Run, blank: BlankTiles, *, encoded_bytes: int, output: Path) -> ProfileReport:
-    """Put the bytes that went through the stages beside their times."""
+def profile_report(
+    profile: Profile, run: Run, blank: BlankTiles, there: Recalled, *, encoded_bytes: int, output: Path
+) -> ProfileReport:
+    """Put the bytes that went through the stages beside their times; what was `there` did not."""
     info, tiles = run.source.info, run.memory.tiles
-    a_pixel, read_px = info.channels * np.dtype(info.dtype).itemsize, info.planes * tiles.read_px()
+    a_pixel, read_px = info.channels * np.dtype(info.dtype).itemsize, info.planes * tiles.read_px() - there.read_px
+    kept_px = run.total_px - there.kept_px
+    blank_read_px, blank_kept_px = blank.read_px - there.blank_read_px, blank.kept_px - there.blank_kept_px
     moved = {
         "read": (profile.read_bytes, read_px * a_pixel),
-        "network": ((read_px - blank.read_px) * a_pixel, run.total_px - blank.kept_px),
-        "write": (run.total_px, encoded_bytes),
+        "network": ((read_px - blank_read_px) * a_pixel, kept_px - blank_kept_px),
+        "write": (kept_px, encoded_bytes - there.encoded_bytes),
         "finish": (encoded_bytes, output.stat().st_size),
     }
     return ProfileReport(trace=trace_path(output), stages=profile.stages(moved))

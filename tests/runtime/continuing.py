@@ -58,7 +58,7 @@ CHOICE = dataclasses.replace(fake_choice(bytes_a_pixel=370), open=Minding)
 def make_image(folder: Path, shape: tuple[int, int, int] = SHAPE) -> Path:
     """Write two planes, the second another, each with a wide margin of one value."""
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    pixels[0, :, shape[2] * 4 // 9 :] = 7
+    pixels[0, :, shape[2] * 3 // 7 :] = 7
     pixels[1, :, shape[2] * 2 // 3 :] = 9
     path = folder / "stack.tif"
     tifffile.imwrite(path, pixels, tile=(256, 256), compression="zlib", photometric="minisblack")

@@ -17,7 +17,7 @@ from tests.runtime import continuing
 from tests.runtime.continuing import BLANK, CHOICE, MIB, MODEL, RESOURCES, Minding, Outcome, segment_stack
 from tests.runtime.test_run_folder import hold
 from unetctl.runtime import run as run_module
-from unetctl.runtime import store
+from unetctl.runtime import run_folder, store
 from unetctl.runtime.engine import Result
 from unetctl.runtime.errors import OutputError, ResourceError, StorageError, UsageError
 from unetctl.runtime.planned import plan_file
@@ -134,6 +134,38 @@ def test_what_is_done_is_not_done_again(image: Path, monkeypatch: pytest.MonkeyP
     assert {one.begun_px for one in tiles} == {told[0].pixels}
     assert min(one.done_px for one in tiles) > told[0].pixels
     assert max(one.done_px for one in tiles) == np.prod(continuing.SHAPE)
+
+
+def test_a_profile_counts_what_went_through_this_time(image: Path) -> None:
+    stop(image)
+    report = segment_stack(image, profiled=True)
+    assert report.continued is not None
+    assert report.profile is not None
+    found = {one.stage: one for one in report.profile.stages}
+    left_px = int(np.prod(continuing.SHAPE)) - report.continued.pixels
+    assert found["write"].bytes_in == left_px
+    assert 0 < found["network"].bytes_out <= left_px
+    assert 0 < found["write"].bytes_out < found["finish"].bytes_in
+
+
+def test_statistics_that_were_measured_outlive_a_run_without_a_tile(
+    image: Path, undisturbed: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise continuing.StopError
+
+    def keep(*_: Any, **__: Any) -> None:
+        """As a kill would, leave the folder as it is."""
+
+    with monkeypatch.context() as seeded:
+        seeded.setattr(run_folder.RunFolder, "clear", keep)
+        seeded.setattr(run_folder.shutil, "rmtree", keep)
+        with pytest.raises(continuing.StopError):
+            segment_stack(image, engine=engine_that(fail), blank=None)
+    monkeypatch.setattr(run_module, "plane_statistics", lambda *_: pytest.fail("the image was measured again"))
+    report = segment_stack(image, blank=None)
+    assert report.continued is None
+    assert sum(report.class_pixels.values()) == sum(undisturbed.class_pixels.values())
 
 
 def test_when_only_the_file_is_missing_no_engine_is_opened(image: Path, undisturbed: Outcome) -> None:
