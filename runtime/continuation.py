@@ -61,11 +61,7 @@ def look(path: Path, output: Path, run: Run, identity: RunIdentity | None, *, ve
             return replace(anew, statistics=_statistics(path, identity))
         return anew
     record = read_record(path)
-    planes, _, height, width = record.identity.shape
-    places = find_chunks(path, ChunkGrid(planes=planes, image_yx=(height, width)))
-    if verified:
-        forget_damaged(path, places)
-    forget_parts(places, record.tiles, record.identity.batch)
+    places = whole_batches(path, record, verified=verified)
     tiles = places.tiles_there(record.tiles)
     if identity == record.identity:
         if not tiles:
@@ -76,12 +72,22 @@ def look(path: Path, output: Path, run: Run, identity: RunIdentity | None, *, ve
         return anew
     others = differences(record.identity, identity) if identity is not None else ["the image is no file now"]
     raise UsageError(
-        f"{output} was begun otherwise, and {tiles:,} of its {planes * len(record.tiles):,} tiles are done",
+        f"{output} was begun otherwise, and {tiles:,} of its {record.total_tiles:,} tiles are done",
         cause="; ".join(others),
         saved="nothing is lost: all of it is still there",
         hint=f"type it as before to go on ({record.command or 'the same command'}), "
         "or add --restart to discard what is done and begin anew",
     )
+
+
+def whole_batches(path: Path, record: RunRecord, *, verified: bool = True) -> ChunkPlaces:
+    """Return the chunks of whole batches in a run folder; unless `verified`, by its journal alone."""
+    planes, _, height, width = record.identity.shape
+    places = find_chunks(path, ChunkGrid(planes=planes, image_yx=(height, width)))
+    if verified:
+        forget_damaged(path, places)
+    forget_parts(places, record.tiles, record.identity.batch)
+    return places
 
 
 def begin(

@@ -38,9 +38,9 @@ class RunRecord:
     command: str = ""
 
     @property
-    def has_one_tile(self) -> bool:
-        """Whether the run is done at one stroke."""
-        return len(self.tiles) * self.identity.shape[0] == 1
+    def total_tiles(self) -> int:
+        """Tiles of all planes."""
+        return len(self.tiles) * self.identity.shape[0]
 
 
 def write_record(folder: Path, record: RunRecord) -> None:
@@ -57,7 +57,7 @@ def write_record(folder: Path, record: RunRecord) -> None:
         "command": record.command,
     }
     data = json.dumps({**content, "sha256": _checksum(content)}, indent=1).encode()
-    if record.has_one_tile:
+    if record.total_tiles == 1:
         (folder / RECORD).write_bytes(data)
     else:
         write_atomically(folder / RECORD, data)

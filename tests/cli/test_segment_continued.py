@@ -79,6 +79,9 @@ def test_what_was_begun_otherwise_is_refused_with_its_code_and_both_ways_out(
     assert f"{planned['tiles']} of {planned['total_tiles']} tiles are there" in " ".join(
         unetctl(*words, "--plan").out.split()
     )
+    found = json.loads(unetctl("inspect", FOLDER, "--json").out)
+    assert (found["kind"], found["tiles"], found["identity"]["image"]) == ("run", planned["tiles"], "slide.tif")
+    assert f"{found['tiles']} of {found['total_tiles']} tiles" in unetctl("inspect", FOLDER).out
     other = [*words, "--blank-label", "class 0"]
     for refused in (unetctl(*other), unetctl(*other, "--plan")):
         assert refused.code == 2
