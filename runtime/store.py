@@ -8,7 +8,8 @@ A run directory beside the output holds
     journal.bin   one record a chunk: its key, where it lies, its CRC-32, and a CRC-32 of the record itself
 
 A record is written after its data. Nothing is synced on the way: after a power failure a record may name data that
-never reached the disk, and its CRC-32 says so (docs/decisions/0009). One chunk has one writer, and is written once.
+never reached the disk, and its CRC-32 says so (docs/decisions/0009-a-stopped-run-goes-on.md). One chunk has one writer,
+and is written once.
 """
 
 from __future__ import annotations
