@@ -122,7 +122,7 @@ def kept_if_it_fails(folder: RunFolder, beginning: Beginning, *, restarted: bool
     except BaseException as error:
         tiles, places = beginning.run.memory.tiles, beginning.places
         done, total = places.tiles_there(tiles), len(tiles) * places.grid.planes
-        folder.has_work = done > 0 and (folder.path / RECORD).exists()
+        folder.has_work = done > 0 and not folder.is_published and (folder.path / RECORD).exists()
         if folder.has_work:
             again = "the same command without --restart" if restarted else "the same command"
             _say(error, f"{done:,} of {total:,} tiles; {again} goes on from there")

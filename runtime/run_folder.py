@@ -35,6 +35,8 @@ class RunFolder:
     path: Path
     has_work: bool
     """Whether there are tiles in it, by all that is known: then it outlives a failure."""
+    is_published: bool = False
+    """Whether the labels are at the output's path, so that nobody needs the folder."""
 
     def clear(self, *, work: bool = True) -> None:
         """Remove all that a run makes there but the lock; with `work` false, only what is not worth keeping."""

@@ -193,6 +193,7 @@ def segment_run(
                     blank_px=skipped.kept_px,
                     overwrite=overwrite,
                 )
+                folder.is_published = True
                 if picture:
                     write_atomically(preview_path(output), picture.to_png())
         if profile is not None:

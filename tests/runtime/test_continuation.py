@@ -17,7 +17,7 @@ from tests.runtime import continuing
 from tests.runtime.continuing import BLANK, CHOICE, MIB, MODEL, RESOURCES, Minding, Outcome, segment_stack
 from tests.runtime.test_run_folder import hold
 from unetctl.runtime import run as run_module
-from unetctl.runtime import run_folder, store
+from unetctl.runtime import run_folder, segmentation, store
 from unetctl.runtime.engine import Result
 from unetctl.runtime.errors import OutputError, ResourceError, StorageError, UsageError
 from unetctl.runtime.planned import plan_file
@@ -295,6 +295,17 @@ def test_labels_that_were_put_aside_need_no_folder(image: Path) -> None:
     output = continuing.output_of(image)
     with pytest.raises(OutputError, match="appeared during the run"):
         segment_stack(image, engine=engine_that(lambda _: output.write_bytes(b"a stranger's") and None))
+    assert not continuing.folder_of(image).exists()
+
+
+def test_a_preview_that_fails_needs_no_folder_either(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise continuing.StopError
+
+    monkeypatch.setattr(segmentation, "write_atomically", fail)
+    with pytest.raises(continuing.StopError):
+        segment_stack(image)
+    assert continuing.output_of(image).exists()
     assert not continuing.folder_of(image).exists()
 
 
