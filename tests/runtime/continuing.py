@@ -28,7 +28,7 @@ from unetctl.runtime.spec import Scope
 from unetctl.runtime.statistics import Statistics
 
 MIB = 1 << 20
-RESOURCES = Resources(max_memory_bytes=1024 * MIB, threads=1, readers=2, writers=2)
+RESOURCES = Resources(max_memory_bytes=4096 * MIB, threads=1, readers=2, writers=2)
 MODEL = fake_model(depth=2, classes=5, scope=Scope.IMAGE)
 BLANK = 4
 SHAPE = (2, 1500, 2300)
@@ -51,8 +51,9 @@ class Minding(FakeEngine):
         return Result(labels=labels.astype(np.uint8), probabilities=None)
 
 
-CHOICE = dataclasses.replace(fake_choice(bytes_a_pixel=370), open=Minding)
-"""So hungry that a tile is two chunks."""
+TWO_CHUNKS = (556, 1068)
+CHOICE = dataclasses.replace(fake_choice(), open=Minding, fixed_shapes=lambda _: (TWO_CHUNKS,))
+"""Its tiles are two chunks, however much memory the process that tests holds already."""
 
 
 def make_image(folder: Path, shape: tuple[int, int, int] = SHAPE) -> Path:

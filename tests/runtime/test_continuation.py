@@ -221,7 +221,7 @@ def test_restart_discards_what_was_done(image: Path, undisturbed: Outcome) -> No
 
 def test_without_a_finished_tile_anything_may_begin_anew(image: Path) -> None:
     with pytest.raises(continuing.StopError):
-        segment_stack(image, engine=failing(continuing.StopError(), at=1))
+        segment_stack(image, engine=failing(continuing.StopError(), at=1), blank=None)
     folder = continuing.folder_of(image)
     folder.mkdir(exist_ok=True)  # as after a kill: with a record, and no tile
     (folder / "run.json").write_bytes(b"{}")
@@ -229,23 +229,28 @@ def test_without_a_finished_tile_anything_may_begin_anew(image: Path) -> None:
     assert report.continued is None
 
 
-@pytest.mark.parametrize("mebibytes", [760, 4096])
-def test_the_tiles_stay_what_they_were_whatever_memory_there_is(
-    image: Path, undisturbed: Outcome, mebibytes: int
+@pytest.mark.parametrize("shape", [(556, 556), (1068, 1068)])
+def test_the_tiles_stay_what_they_were_whatever_would_be_planned_now(
+    image: Path, undisturbed: Outcome, shape: tuple[int, int]
 ) -> None:
     stop(image)
-    report = segment_stack(image, resources=dataclasses.replace(RESOURCES, max_memory_bytes=mebibytes * MIB))
+    otherwise = dataclasses.replace(CHOICE, fixed_shapes=lambda _: (shape,))
+    report = segment_stack(image, engine=otherwise)
     assert report.continued is not None
     assert continuing.outcome(report) == undisturbed
 
 
 def test_less_memory_than_these_tiles_need_is_said_with_both_ways_out(image: Path) -> None:
     left = stop(image)
-    little = dataclasses.replace(RESOURCES, max_memory_bytes=500 * MIB)
+    little = dataclasses.replace(
+        CHOICE,
+        fixed_shapes=lambda _: ((556, 556),),
+        bytes_needed=lambda _, shape, *__: MIB if shape == (556, 556) else 1 << 40,
+    )
     with pytest.raises(ResourceError, match=r"the run that is continued[\s\S]*--max-memory .*or --restart"):
-        segment_stack(image, resources=little)
+        segment_stack(image, engine=little)
     assert continuing.contents(continuing.folder_of(image)) == left
-    assert segment_stack(image, resources=little, restart=True).tiles > TILES
+    assert segment_stack(image, engine=little, restart=True).tiles > TILES
 
 
 @pytest.mark.parametrize("kind", [ResourceError, OutputError, KeyboardInterrupt, MemoryError, RuntimeError])

@@ -30,8 +30,8 @@ from unetctl.runtime.store import ChunkStore
 
 SMALL: dict[str, Any] = {
     "model": fake_model(depth=2, classes=5),
-    "resources": Resources(max_memory_bytes=256 * MIB, threads=1),
-    "engine": dataclasses.replace(continuing.fake_choice(bytes_a_pixel=20)),
+    "resources": Resources(max_memory_bytes=4096 * MIB, threads=1),
+    "engine": dataclasses.replace(continuing.fake_choice(), fixed_shapes=lambda _: (continuing.TWO_CHUNKS,)),
     "preview": False,
 }
 """Runs of a fraction of a second, for many of them."""
