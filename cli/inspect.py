@@ -26,7 +26,7 @@ class Found:
     """What a file is."""
 
     kind: str
-    """`checkpoint`, `model`, `engine`, `result` or `image`"""
+    """`checkpoint`, `model`, `engine`, `result`, `image`, or `run`: the folder of one that was stopped"""
     title: str
     facts: dict[str, Any]
     """Plain values for `--json`."""
@@ -42,14 +42,17 @@ def inspect(
     file: Annotated[
         str,
         typer.Argument(
-            metavar="FILE", help="A model, a checkpoint, an engine, an image, a result of unetctl, or nuclei."
+            metavar="FILE",
+            help="A model, a checkpoint, an engine, an image, a result or a stopped run of unetctl, or nuclei.",
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a file is, and how to make it again."""
     path = model_path(file)
-    if is_engine_file(path):
+    if path.is_dir() and path.suffix == ".run":
+        found = _stopped_run(path)
+    elif is_engine_file(path):
         found = _engine(path)
     elif is_checkpoint(path):
         found = _checkpoint(path)
@@ -60,7 +63,10 @@ def inspect(
     if as_json:
         output.result_json({"path": str(path), "kind": found.kind, "command": found.command, **found.facts})
         return
-    output.heading(f"{path_text(as_typed(path))}: {found.title}, {bytes_text(path.stat().st_size)}")
+    files = path.iterdir() if path.is_dir() else [path]
+    output.heading(
+        f"{path_text(as_typed(path))}: {found.title}, {bytes_text(sum(one.stat().st_size for one in files))}"
+    )
     output.pairs(found.rows)
     if found.command:
         output.result(f"made by: {safe_text(found.command)}")
@@ -156,6 +162,24 @@ def _engine(file: Path) -> Found:
         ],
         command=command_text(*command),
         then=("unetctl", "check", file),
+    )
+
+
+def _stopped_run(folder: Path) -> Found:
+    from unetctl.runtime.continuation import whole_batches
+    from unetctl.runtime.run_record import read_record
+
+    record = read_record(folder)
+    identity, tiles = asdict(record.identity), whole_batches(folder, record).tiles_there(record.tiles)
+    return Found(
+        kind="run",
+        title="a stopped run",
+        facts={"tiles": tiles, "total_tiles": record.total_tiles, "identity": identity},
+        rows=[
+            ("done", f"{tiles:,} of {counted(record.total_tiles, 'tile')}"),
+            *((name, safe_text(str(identity[name]))) for name in ("image", "model", "engine", "precision")),
+        ],
+        command=record.command,
     )
 
 

@@ -92,19 +92,24 @@ def _shown(error: BaseException, arguments: Sequence[str], *, as_json: bool) -> 
         error = as_usage_error(error)
     elif isinstance(error, MemoryError) and not isinstance(error, UnetctlError):
         error = ResourceError(
-            "the memory is used up", cause=str(error), hint="a smaller --max-memory, or fewer programs"
+            "the memory is used up",
+            cause=str(error),
+            saved=output.saved_text(error),
+            hint="a smaller --max-memory, or fewer programs",
         )
     elif isinstance(error, OSError) and not isinstance(error, UnetctlError):
         full = error.errno == errno.ENOSPC
         error = StorageError(
             f"{'the disk is full' if full else 'reading or writing failed'}: {error.filename or 'a file'}",
             cause=error.strerror or str(error),
+            saved=output.saved_text(error),
             hint="make room, and type the command again" if full else "",
         )
     if isinstance(error, UnetctlError):
         output.show_error(error, as_json=as_json)
     else:
-        output.show_bug(error, crash.write_report(error, arguments), as_json=as_json)
+        report = crash.write_report(error, arguments)
+        output.show_bug(error, report, as_json=as_json, saved=output.saved_text(error))
     return exit_code(error)
 
 

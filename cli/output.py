@@ -110,16 +110,22 @@ def show_error(error: UnetctlError, *, as_json: bool) -> None:
         _write(sys.stderr, line)
 
 
-def show_bug(error: BaseException, report: Path | None, *, as_json: bool) -> None:
+def show_bug(error: BaseException, report: Path | None, *, as_json: bool, saved: str = "") -> None:
     """Say that unetctl itself failed, and what to do; the rest is in the report."""
     message = next(iter(str(error).splitlines()), "")
     what = f"unetctl failed in a way that it should not{f': {message}' if message else ''}"
     hint = f"please send the report {report}" if report else "type the command again with --debug to see where"
     if as_json:
-        _write(sys.stderr, _error_json(ExitCode.BUG, what=what, hint=hint))
+        _write(sys.stderr, _error_json(ExitCode.BUG, what=what, saved=saved, hint=hint))
     else:
-        for line in (*_folded(f"error: {what}", "       "), *_folded(f"  try:   {hint}", " " * 9)):
+        kept = _folded(f"  saved: {saved}", " " * 9) if saved else []
+        for line in (*_folded(f"error: {what}", "       "), *kept, *_folded(f"  try:   {hint}", " " * 9)):
             _write(sys.stderr, line)
+
+
+def saved_text(error: BaseException) -> str:
+    """Return what the runtime noted as saved on an error that is not of its own kinds."""
+    return "; ".join(getattr(error, "__notes__", ()))
 
 
 def columns() -> int:

@@ -34,14 +34,13 @@ from unetctl.cli.results import (
     result_path,
 )
 from unetctl.cli.segment_plan import plan_all
+from unetctl.cli.segment_progress import segment_progress
 from unetctl.cli.tuned import TunedRun, TuneSwitch, tuned_run
 from unetctl.cli.wording import counted, path_text
 from unetctl.runtime.errors import UnetctlError, UsageError
 
 if TYPE_CHECKING:
-    from unetctl.runtime.report import SegmentProgress, SegmentReport
-
-PHASES = {"statistics": "measuring", "tiles": "segmenting", "publish": "writing"}
+    from unetctl.runtime.report import SegmentReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +49,7 @@ class Settings:
 
     view: View
     overwrite: bool
+    restart: bool
     preview: bool
     profile: bool
     blank: int | None
@@ -99,6 +99,9 @@ def segment(
     ] = None,
     level: Annotated[int, typer.Option(metavar="N", help="Pyramid level; 0 is the full size.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Discard what a stopped run has done, instead of going on from there.")
+    ] = False,
     preview: Annotated[bool, typer.Option(help="Make a small picture of the result.")] = True,
     profile: Annotated[
         bool, typer.Option("--profile", help="Say where the time went, and write a trace for ui.perfetto.dev.")
@@ -121,6 +124,7 @@ def segment(
     """Segment images of any size, in memory that does not grow.
 
     In a project the model is the newest that `unetctl export` made. Results that unetctl made itself are left out.
+    A run that was stopped goes on where it was when the same command is typed again.
     """
     if output_path is not None and len(paths) > 1:
         raise UsageError(
@@ -152,6 +156,7 @@ def segment(
     settings = Settings(
         view=view,
         overwrite=overwrite,
+        restart=restart,
         preview=preview,
         profile=profile,
         blank=blank_class(runnable.model.spec, blank_label) if skip_blank else None,
@@ -161,7 +166,7 @@ def segment(
     if not (quiet or as_json):
         segment_report.show_choices(run, f" ({why_model})" if why_model else "")
     if plan:
-        plan_all(paths, run, view, blank=settings.blank, as_json=as_json)
+        plan_all(paths, output_path, run, view, blank=settings.blank, restart=restart, as_json=as_json)
     else:
         _segment_all(paths, output_path, run, settings)
 
@@ -180,6 +185,10 @@ def _segment_all(paths: Sequence[Path], wanted: Path | None, run: TunedRun, sett
                     output.notice(f"left out: {path_text(image)} is a result of unetctl")
                 continue
             report = _segment_one(image, wanted or result_path(image), run, settings)
+        except KeyboardInterrupt as stopped:
+            if saved := output.saved_text(stopped):
+                output.notice(f"saved: {saved}")
+            raise
         except UnetctlError as error:
             if len(paths) == 1:
                 raise
@@ -207,17 +216,8 @@ def _segment_one(image: Path, target: Path, run: TunedRun, settings: Settings) -
     from unetctl.runtime.segmentation import segment_file
 
     runnable = run.runnable
-    with progress(path_text(image.name), quiet=settings.quiet or settings.as_json) as update:
-
-        def on_progress(now: SegmentProgress) -> None:
-            title = f"{path_text(image.name)}: {PHASES[now.phase]}"
-            if now.phase in ("statistics", "tiles") and now.done_px and now.seconds:
-                speed = now.done_px / now.seconds
-                left_s = (now.total_px - now.done_px) / speed
-                update(now.done_px, now.total_px, f"{speed / 1e6:.2f} Mpx/s", left_s=left_s, title=title)
-            else:
-                update(0, 0, title=title)
-
+    silent = settings.quiet or settings.as_json
+    with progress(path_text(image.name), quiet=silent) as update:
         return segment_file(
             image,
             output=target,
@@ -231,6 +231,8 @@ def _segment_one(image: Path, target: Path, run: TunedRun, settings: Settings) -
             series=settings.view.series,
             level=settings.view.level,
             channels=settings.view.channels,
+            restart=settings.restart,
             command=command_again(image, target, runnable, settings.view, blank=settings.blank),
-            on_progress=on_progress,
+            on_progress=segment_progress(image, update),
+            on_continued=lambda found: None if silent else segment_report.show_continued(found),
         )

@@ -8,21 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from unetctl.cli import output, segment_report
-from unetctl.cli.results import View, refuse_own_result
+from unetctl.cli.results import View, refuse_own_result, result_path
 from unetctl.cli.tuned import TunedRun
 
 
 def plan_all(
     paths: Sequence[Path],
+    wanted: Path | None,
     run: TunedRun,
     view: View,
     *,
     blank: int | None,
+    restart: bool,
     as_json: bool,
 ) -> None:
-    """Show what each run would do. The time is that of the network, the slowest stage."""
+    """Show what each run would do. The time is that of the network, the slowest stage, for what is left to do."""
     from unetctl.runtime.expected import multiply_adds_per_second
-    from unetctl.runtime.segmentation import plan_file
+    from unetctl.runtime.planned import plan_file
 
     runnable, resources = run.runnable, run.resources
     values: list[dict[str, Any]] = []
@@ -38,9 +40,13 @@ def plan_all(
             level=view.level,
             channels=view.channels,
             blank=blank,
+            output=wanted or result_path(image),
+            restart=restart,
         )
         speed = speed or multiply_adds_per_second(runnable.model, runnable.choice, resources.threads)
         seconds = report.multiply_adds / speed
+        if report.continued is not None:
+            seconds *= 1 - report.continued.pixels / (report.planes * report.image_yx[0] * report.image_yx[1])
         if as_json:
             values.append({**asdict(report), "tuned": run.facts(), "expected_seconds": seconds})
         else:

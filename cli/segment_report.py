@@ -21,7 +21,7 @@ from unetctl.cli.wording import (
 )
 
 if TYPE_CHECKING:
-    from unetctl.runtime.report import BlankReport, PlanReport, ProfileReport, SegmentReport
+    from unetctl.runtime.report import BlankReport, ContinuedReport, PlanReport, ProfileReport, SegmentReport
 
 
 def show_choices(run: TunedRun, why_model: str) -> None:
@@ -44,6 +44,7 @@ def show(report: SegmentReport) -> None:
         [
             ("image", _image_text(report)),
             ("tiles", _tiles_text(report)),
+            ("continued", _continued_text(report.continued) if report.continued else ""),
             ("speed", _speed_text(report)),
             ("memory", f"{_memory_text(report)} at its peak, of {bytes_text(report.max_memory_bytes)} allowed"),
             ("time", _phases_text(report)),
@@ -56,6 +57,11 @@ def show(report: SegmentReport) -> None:
     if report.profile is not None:
         _show_profile(report, report.profile)
     _show_notices(report)
+
+
+def show_continued(continued: ContinuedReport) -> None:
+    """Say that a run goes on where another stopped."""
+    output.notice(f"continued: {_continued_text(continued)}")
 
 
 def show_briefly(report: SegmentReport) -> None:
@@ -72,6 +78,7 @@ def show_plan(report: PlanReport, seconds: float) -> None:
         [
             ("image", _image_text(report)),
             ("tiles", _tiles_text(report)),
+            ("continues", _left_text(report.continued) if report.continued else ""),
             (
                 "network",
                 f"{count_text(report.multiply_adds)} multiply-adds, {report.waste:.3f} times those of one tile",
@@ -96,9 +103,19 @@ def _tiles_text(report: SegmentReport | PlanReport) -> str:
     return f"{report.tiles:,} of up to {largest}, in {len(report.read_shapes)} shapes"
 
 
+def _continued_text(continued: ContinuedReport) -> str:
+    return f"{continued.tiles:,} of {counted(continued.total_tiles, 'tile')} were there"
+
+
+def _left_text(continued: ContinuedReport) -> str:
+    left = continued.total_tiles - continued.tiles
+    return f"a stopped run: {continued.tiles:,} of {counted(continued.total_tiles, 'tile')} are there, {left:,} left"
+
+
 def _speed_text(report: SegmentReport) -> str:
     seconds = report.seconds["total"] - report.seconds["start"]
-    return f"{pixels_text(_pixels(report))} in {seconds_text(seconds)}, {report.mpx_per_second:.2f} Mpx/s"
+    labelled_px = _pixels(report) - (report.continued.pixels if report.continued else 0)
+    return f"{pixels_text(labelled_px)} in {seconds_text(seconds)}, {report.mpx_per_second:.2f} Mpx/s"
 
 
 def _memory_text(report: SegmentReport) -> str:

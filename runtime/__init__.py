@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from unetctl.runtime.engines import choose_engine as choose_engine
     from unetctl.runtime.image import open_image as open_image
     from unetctl.runtime.model import read_model as read_model
+    from unetctl.runtime.planned import plan_file as plan_file
     from unetctl.runtime.run import Resources as Resources
-    from unetctl.runtime.segmentation import plan_file as plan_file
     from unetctl.runtime.segmentation import segment as segment
     from unetctl.runtime.segmentation import segment_file as segment_file
 
@@ -19,7 +19,7 @@ _HOMES = {
     "Resources": "run",
     "choose_engine": "engines",
     "open_image": "image",
-    "plan_file": "segmentation",
+    "plan_file": "planned",
     "read_model": "model",
     "segment": "segmentation",
     "segment_file": "segmentation",

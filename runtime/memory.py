@@ -68,8 +68,9 @@ def plan_within(
     fixed_shapes: Sequence[tuple[int, int]] = (),
     max_area_px: int = MAX_TILE_AREA_PX,
     tile_yx: tuple[int, int] | None = None,
+    only: TilePlan | None = None,
 ) -> MemoryPlan:
-    """Choose the tiles with the fewest multiply-adds whose run stays under `budget_bytes`.
+    """Choose the tiles with the fewest multiply-adds whose run stays under `budget_bytes`, or take `only` these.
 
     `baseline_bytes` is what the process holds before the engine is opened. `fixed_shapes` are the input shapes that the
     engine works in, if it does not take any; else tiles keep at most `max_area_px`. Tiles of `tile_yx` are taken before
@@ -77,7 +78,8 @@ def plan_within(
     """
     network = layers(spec.depth, spec.base_channels, len(spec.channels), len(spec.classes))
     needed = 0
-    for tiles in _candidates((info.height, info.width), spec.depth, network, fixed_shapes, max_area_px, tile_yx):
+    candidates = _candidates((info.height, info.width), spec.depth, network, fixed_shapes, max_area_px, tile_yx)
+    for tiles in candidates if only is None else [only]:
         cache_bytes, once_bytes = _cache_bytes(info, tiles, readers)
         rest = baseline_bytes + engine_bytes(tiles.read_shapes()[0]) + _writer_bytes(info, tiles)
         rest += readers * info.decoder_bytes
@@ -91,7 +93,8 @@ def plan_within(
                 bytes_to_decode_once=rest + once_bytes,
             )
     raise ResourceError(
-        f"{info.path}: {needed / 2**20:,.0f} MiB are needed for the smallest tile, "
+        f"{info.path}: {needed / 2**20:,.0f} MiB are needed for the "
+        f"{'smallest tile' if only is None else 'tiles of the run that is continued'}, "
         f"{budget_bytes / 2**20:,.0f} are allowed",
         cause=f"the program holds {baseline_bytes / 2**20:,.0f} MiB before it begins{_strip(info)}",
         hint=f"--max-memory {-(-needed // 2**20)}MiB, or another engine",

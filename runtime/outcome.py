@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from unetctl.runtime.chunks import ChunkKey
 from unetctl.runtime.errors import OutputError, UnetctlError, UsageError
 from unetctl.runtime.image import open_image
-from unetctl.runtime.labels import build_pyramid, encode_chunk
+from unetctl.runtime.labels import build_pyramid, count_labels, encode_chunk
 from unetctl.runtime.ome_tiff import verify_ome_tiff, write_ome_tiff
 from unetctl.runtime.plan import CHUNK_PX, Tile
 from unetctl.runtime.result_names import preview_path
@@ -27,23 +27,27 @@ from unetctl.runtime.system import publish
 SUFFIXES = (".tif", ".tiff")
 
 
-class StoreSink:
-    """A `LabelSink` that encodes the chunks of each tile into a store and counts the pixels of each class."""
+class PutAsideError(OutputError):
+    """The labels are complete, and lie beside the output's path instead of there."""
 
-    def __init__(self, store: ChunkStore, classes: int) -> None:
-        self.class_pixels = np.zeros(classes, np.int64)
+
+class StoreSink:
+    """A `LabelSink` that encodes the chunks of each tile into a store and adds the pixels of each class to a count."""
+
+    def __init__(self, store: ChunkStore, class_pixels: NDArray[np.int64]) -> None:
+        self.class_pixels = class_pixels
         self._store = store
         self._lock = threading.Lock()
 
-    def write(self, plane: int, tile: Tile, labels_yx: NDArray[np.uint8]) -> None:
+    def write(self, plane: int, tile: Tile, labels_yx: NDArray[np.uint8], *, left_out: bool = False) -> None:
         """Store the chunks of one tile; its borders inside the image are borders of chunks."""
         counts = np.zeros_like(self.class_pixels)
         for y in range(0, tile.write.height, CHUNK_PX):
             for x in range(0, tile.write.width, CHUNK_PX):
                 key = ChunkKey(plane, 0, (tile.write.y0 + y) // CHUNK_PX, (tile.write.x0 + x) // CHUNK_PX)
                 chunk = labels_yx[y : y + CHUNK_PX, x : x + CHUNK_PX]
-                self._store.put(key, encode_chunk(chunk))
-                counts += np.bincount(chunk.reshape(-1), minlength=len(counts))  # makes 8 bytes of each
+                self._store.put(key, encode_chunk(chunk), left_out=left_out)
+                counts += count_labels(chunk, len(counts))
         with self._lock:
             self.class_pixels += counts
 
@@ -96,12 +100,14 @@ def publish_labels(
     aside = output.with_name(f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{output.name}")
     if output.exists() and not overwrite:
         publish(finished, aside)
-        raise OutputError(f"{output} appeared during the run and was not replaced", saved=f"the labels are in {aside}")
+        raise PutAsideError(
+            f"{output} appeared during the run and was not replaced", saved=f"the labels are in {aside}"
+        )
     try:
         publish(finished, output)
     except OSError as error:  # on Windows a viewer may hold the old file
         publish(finished, aside)
-        raise OutputError(
+        raise PutAsideError(
             f"{output} could not be replaced", cause=str(error), saved=f"the labels are in {aside}"
         ) from error
 

@@ -12,14 +12,29 @@ class SegmentProgress:
     """How far a run is; handed to a callback from the threads that do the work."""
 
     phase: str
-    """`"statistics"`, `"tiles"` or `"publish"` (pyramid, file, verification)"""
+    """`"recall"` (what a stopped run did), `"statistics"`, `"tiles"` or `"publish"` (pyramid, file, verification)"""
     done_px: int
     total_px: int
     seconds: float
     """Since the phase was begun."""
+    begun_px: int = 0
+    """What was done when it was begun."""
 
 
 OnProgress = Callable[[SegmentProgress], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContinuedReport:
+    """What was there of a run that was stopped."""
+
+    tiles: int
+    """Of all planes."""
+    total_tiles: int
+    pixels: int
+
+
+OnContinued = Callable[[ContinuedReport], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +59,8 @@ class PlanReport:
     max_memory_bytes: int
     expected_disk_bytes: int
     """While the run goes: the chunk store and the output, which are as large as each other; label images vary."""
+    continued: ContinuedReport | None
+    """What is there already, if the run would go on where another stopped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,12 +115,13 @@ class SegmentReport:
     precision: str
     """What the network was computed in."""
     seconds: Mapping[str, float]
-    """`total` = `start` (image, plan, engine) + `statistics` + `tiles` + `finish` (pyramid, file, check, picture);
-    the work of each stage during `tiles`: `read`, `network`, `write`; and `network_waited`, when it had no tile."""
+    """`total` = `start` (image, plan, what a stopped run left, engine) + `statistics` + `tiles` + `finish` (pyramid,
+    file, check, picture); the work of each stage during `tiles`: `read`, `network`, `write`; and `network_waited`, when
+    it had no tile."""
     engine_share: float
     """Part of the wall time of everything but `start` in which the network was at work."""
     mpx_per_second: float
-    """Megapixels labelled a second of all that time."""
+    """Megapixels labelled a second of all that time; those that were there do not count."""
     peak_memory_bytes: int
     max_memory_bytes: int
     class_pixels: Mapping[str, int]
@@ -111,5 +129,7 @@ class SegmentReport:
     """What was left out, if that was asked for."""
     profile: ProfileReport | None
     """If it was asked for."""
+    continued: ContinuedReport | None
+    """What was there, if the run went on where another had stopped."""
     notices: tuple[str, ...]
     """What the user should know though nothing failed."""

@@ -17,13 +17,13 @@ from unetctl.runtime.image import ImageInfo, ImageSource
 from unetctl.runtime.memory import MAX_TILE_AREA_BLANK_PX, MemoryPlan, default_budget_bytes, plan_within
 from unetctl.runtime.model import Model
 from unetctl.runtime.pipeline import StageTimes
-from unetctl.runtime.plan import MAX_TILE_AREA_PX
+from unetctl.runtime.plan import MAX_TILE_AREA_PX, TilePlan
 from unetctl.runtime.profile import Profile
 from unetctl.runtime.reads import read_grid
 from unetctl.runtime.report import OnProgress, SegmentProgress
 from unetctl.runtime.spec import Scope
 from unetctl.runtime.statistics import Statistics, plane_statistics
-from unetctl.runtime.stream import LabelSink, OnBlank, TileWatcher, stream_labels
+from unetctl.runtime.stream import IsDone, LabelSink, OnBlank, TileWatcher, stream_labels
 from unetctl.runtime.system import current_memory_bytes, processors
 from unetctl.runtime.tile_choice import AS_PLANNED, TileChoice
 
@@ -81,40 +81,58 @@ class Timings:
     stages: StageTimes
 
 
-def prepare(
-    source: ImageSource, model: Model, engine: EngineChoice, resources: Resources, *, blank: int | None = None
-) -> Run:
-    """Check that the image fits the model and plan the run. Raises `DataError` and `ResourceError`.
+NOTHING_TO_LABEL = Timings(statistics=0.0, stages=StageTimes())
+"""Of a run that was stopped when all its tiles were done: no engine is opened for it."""
 
-    Where not even the smallest tile fits as it was tuned, the run goes as if nothing was.
+
+def prepare(
+    source: ImageSource,
+    model: Model,
+    engine: EngineChoice,
+    resources: Resources,
+    *,
+    blank: int | None = None,
+    tiles: TilePlan | None = None,
+) -> Run:
+    """Check that the image fits the model and plan the run, in `tiles` if it is one that is continued.
+
+    Where not even the smallest tile fits as it was tuned, the run goes as if nothing was. Raises `DataError` and
+    `ResourceError`.
     """
     source = fitted(source, model.spec)
     try:
-        memory = plan_run(source.info, model, engine, resources, blank=blank)
+        memory = plan_run(source.info, model, engine, resources, blank=blank, tiles=tiles)
     except ResourceError:
         if resources.tiles == AS_PLANNED:
             raise
         resources = replace(resources, tiles=AS_PLANNED)
-        memory = plan_run(source.info, model, engine, resources, blank=blank)
+        memory = plan_run(source.info, model, engine, resources, blank=blank, tiles=tiles)
     source.limit_cache(memory.cache_bytes)
     return Run(source=source, model=model, engine=engine, resources=resources, memory=memory, blank=blank)
 
 
 def plan_run(
-    info: ImageInfo, model: Model, engine: EngineChoice, resources: Resources, *, blank: int | None = None
+    info: ImageInfo,
+    model: Model,
+    engine: EngineChoice,
+    resources: Resources,
+    *,
+    blank: int | None = None,
+    tiles: TilePlan | None = None,
 ) -> MemoryPlan:
-    """Plan the tiles of an image that fits the model. Raises `ResourceError`."""
-    tiles = resources.tiles
+    """Plan the tiles of an image that fits the model, or take `tiles`. Raises `ResourceError`."""
+    choice = resources.tiles
     return plan_within(
         resources.max_memory_bytes,
         info=info,
         spec=model.spec,
-        engine_bytes=lambda shape: engine.bytes_needed(model, shape, tiles.tiles_in_memory, tiles.slots),
+        engine_bytes=lambda shape: engine.bytes_needed(model, shape, choice.tiles_in_memory, choice.slots),
         baseline_bytes=baseline_bytes(),
         readers=resources.readers,
         fixed_shapes=engine.fixed_shapes(model),
         max_area_px=MAX_TILE_AREA_PX if blank is None else MAX_TILE_AREA_BLANK_PX,
-        tile_yx=tiles.tile_yx,
+        tile_yx=choice.tile_yx,
+        only=tiles,
     )
 
 
@@ -126,8 +144,16 @@ def label(
     on_blank: OnBlank = lambda *_: None,
     on_progress: OnProgress = lambda _: None,
     profile: Profile | None = None,
+    statistics: Sequence[Statistics] | None = None,
+    on_statistics: Callable[[Sequence[Statistics]], None] = lambda _: None,
+    is_done: IsDone | None = None,
+    done_px: int = 0,
 ) -> Timings:
-    """Open the engine, measure what the normalisation needs, and stream every tile into `sink`."""
+    """Open the engine, measure what the normalisation needs, and stream every tile into `sink`.
+
+    `statistics` are those that were measured before; `on_statistics` is handed them when they are measured now.
+    `is_done` and `done_px` say what need not be computed.
+    """
     phase = profile.phase if profile is not None else nullcontext
     spec = run.model.spec
     request = EngineRequest(
@@ -143,7 +169,11 @@ def label(
             engine = held.enter_context(run.engine.open(request))
         opened = time.perf_counter()
         with phase("statistics"):
-            statistics = _measure(run, on_progress) if spec.normalisation.scope is Scope.IMAGE else None
+            if spec.normalisation.scope is not Scope.IMAGE:
+                statistics = None
+            elif statistics is None:
+                statistics = _measure(run, on_progress)
+                on_statistics(statistics)
         measured = time.perf_counter()
         with phase("tiles"):
             run.source.limit_cache(run.memory.cache_bytes, read_grid(run.memory.tiles))
@@ -158,7 +188,8 @@ def label(
                 watchers=watchers,
                 blank=run.blank,
                 on_blank=on_blank,
-                on_pixels=_counter("tiles", run.total_px, on_progress),
+                on_pixels=_counter("tiles", run.total_px, on_progress, done_px),
+                is_done=is_done,
                 readers=run.resources.readers,
                 writers=run.resources.writers,
                 observer=profile,
@@ -176,10 +207,9 @@ def _measure(run: Run, on_progress: OnProgress) -> list[Statistics]:
     return found
 
 
-def _counter(phase: str, total_px: int, on_progress: OnProgress) -> Callable[[int], None]:
-    """Return a function that adds up finished pixels and reports them."""
-    begun = time.perf_counter()
-    done_px = 0
+def _counter(phase: str, total_px: int, on_progress: OnProgress, done_px: int = 0) -> Callable[[int], None]:
+    """Return a function that adds up finished pixels, beginning with `done_px`, and reports them."""
+    begun, begun_px = time.perf_counter(), done_px
     lock = threading.Lock()
 
     def count(pixels: int) -> None:
@@ -187,7 +217,9 @@ def _counter(phase: str, total_px: int, on_progress: OnProgress) -> Callable[[in
         with lock:
             done_px += pixels
             seconds = time.perf_counter() - begun
-            on_progress(SegmentProgress(phase=phase, done_px=done_px, total_px=total_px, seconds=seconds))
+            on_progress(
+                SegmentProgress(phase=phase, done_px=done_px, total_px=total_px, seconds=seconds, begun_px=begun_px)
+            )
 
     return count
 

@@ -2,6 +2,8 @@
 
 open the image -> plan within the memory budget -> open the engine -> stream the tiles into the chunk store
 -> build the pyramid -> write, verify, publish
+
+A run that is stopped leaves its tiles in the run folder, and the same call goes on there: see `continuation`.
 """
 
 from __future__ import annotations
@@ -15,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetctl.runtime.blank import BlankTiles
-from unetctl.runtime.chunks import ChunkGrid
-from unetctl.runtime.cost import layers
+from unetctl.runtime.continuation import begin, kept_if_it_fails
 from unetctl.runtime.engines import EngineChoice, choose_engine
 from unetctl.runtime.image import ArraySource, open_image
 from unetctl.runtime.model import Model, read_model
@@ -24,16 +25,15 @@ from unetctl.runtime.outcome import StoreSink, check_output, publish_labels
 from unetctl.runtime.plan import Tile
 from unetctl.runtime.preview import Preview
 from unetctl.runtime.profile import Profile
-from unetctl.runtime.report import OnProgress, PlanReport, SegmentProgress, SegmentReport
+from unetctl.runtime.recall import Recalled, recall
+from unetctl.runtime.report import OnContinued, OnProgress, SegmentProgress, SegmentReport
 from unetctl.runtime.result_names import preview_path, trace_path
-from unetctl.runtime.run import Resources, Run, label, prepare
+from unetctl.runtime.run import NOTHING_TO_LABEL, Resources, Run, label, prepare
 from unetctl.runtime.run_folder import run_folder
+from unetctl.runtime.run_identity import RunIdentity, identity_of
 from unetctl.runtime.store import ChunkStore
-from unetctl.runtime.summary import notices_of, profile_report, seconds_of
-from unetctl.runtime.system import peak_memory_bytes, publish, write_atomically
-
-EXPECTED_BYTES_PER_PIXEL = 0.07
-"""Of a compressed label image with its pyramid: membranes take 0.06, sparse nuclei a tenth of that."""
+from unetctl.runtime.summary import profile_report, seconds_of, segment_report
+from unetctl.runtime.system import publish, write_atomically
 
 
 def segment(
@@ -74,14 +74,19 @@ def segment_file(
     series: int | None = None,
     level: int = 0,
     channels: tuple[int, ...] | None = None,
+    restart: bool = False,
     command: str = "",
     on_progress: OnProgress = lambda _: None,
+    on_continued: OnContinued = lambda _: None,
 ) -> SegmentReport:
     """Segment the image at `path` into the OME-TIFF `output`, and report what was done.
 
     `channels` are counted from 0. Until the output is complete and verified nothing appears at its path. `on_progress`
     is called from several threads. A run that is `profiled` leaves a trace beside its output. With `blank`, a
     class, tiles with nothing in them are not computed and get that label (see `unetctl.runtime.blank`).
+
+    A run that was stopped goes on where it was when it is called for again, and `on_continued` is told what was there;
+    with `restart` that is discarded. Raises `UsageError` if what is there was computed otherwise.
     """
     begun = time.perf_counter()
     check_output(output, path, overwrite=overwrite)
@@ -95,49 +100,16 @@ def segment_file(
             output,
             preview=preview,
             overwrite=overwrite,
+            restart=restart,
+            identity=identity_of(run, path, series=series, level=level, channels=channels),
             command=command,
             on_progress=on_progress,
+            on_continued=on_continued,
             begun=begun,
             profile=profile,
         )
     finally:
         source.close()
-
-
-def plan_file(
-    path: Path,
-    *,
-    model: Model,
-    engine: EngineChoice,
-    resources: Resources,
-    series: int | None = None,
-    level: int = 0,
-    channels: tuple[int, ...] | None = None,
-    blank: int | None = None,
-) -> PlanReport:
-    """Work out what `segment_file` would do with the same arguments; only the image's header is read."""
-    source = open_image(path, series=series, level=level, channels=channels, sparse=blank is not None)
-    try:
-        run = prepare(source, model, engine, resources, blank=blank)
-    finally:
-        source.close()
-    info, tiles = source.info, run.memory.tiles
-    network = layers(model.spec.depth, model.spec.base_channels, info.channels, len(model.spec.classes))
-    return PlanReport(
-        image=str(path),
-        image_yx=tiles.image_yx,
-        planes=info.planes,
-        engine=engine.description,
-        precision=run.precision,
-        tiles=len(tiles) * info.planes,
-        read_shapes=tiles.read_shapes(),
-        multiply_adds=model.record.averaging * tiles.multiply_adds(network) * info.planes,
-        waste=tiles.waste(network),
-        computed_over_kept=tiles.read_px() / (info.height * info.width),
-        expected_memory_bytes=run.memory.expected_bytes,
-        max_memory_bytes=resources.max_memory_bytes,
-        expected_disk_bytes=int(2 * EXPECTED_BYTES_PER_PIXEL * run.total_px),
-    )
 
 
 class ArraySink:
@@ -146,8 +118,9 @@ class ArraySink:
     def __init__(self, labels_pyx: NDArray[np.uint8]) -> None:
         self._labels = labels_pyx
 
-    def write(self, plane: int, tile: Tile, labels_yx: NDArray[np.uint8]) -> None:
+    def write(self, plane: int, tile: Tile, labels_yx: NDArray[np.uint8], *, left_out: bool = False) -> None:
         """Copy the labels of one tile."""
+        del left_out  # it is of interest to those who continue
         window = tile.write
         self._labels[plane, window.y0 : window.y1, window.x0 : window.x1] = labels_yx
 
@@ -158,69 +131,83 @@ def segment_run(
     *,
     preview: bool = True,
     overwrite: bool = False,
+    restart: bool = False,
+    identity: RunIdentity | None = None,
     command: str = "",
     on_progress: OnProgress = lambda _: None,
+    on_continued: OnContinued = lambda _: None,
     begun: float | None = None,
     profile: Profile | None = None,
 ) -> SegmentReport:
-    """Segment what was prepared, from any `ImageSource`, into `output`; `begun` is when the work for it started."""
+    """Segment what was prepared, from any `ImageSource`, into `output`; `begun` is when the work for it started.
+
+    Without an `identity` nobody can tell whether a later run is this one, and what is done is lost if it stops.
+    """
     begun = time.perf_counter() if begun is None else begun
-    info, spec, tiles = run.source.info, run.model.spec, run.memory.tiles
+    info, spec = run.source.info, run.model.spec
     picture = Preview(info, spec) if preview else None
-    grid = ChunkGrid(planes=info.planes, image_yx=tiles.image_yx)
     on_disk = profile.disk if profile is not None else None
-    with run_folder(output) as folder, ChunkStore(folder, grid, on_disk=on_disk) as store:
+    phase = profile.phase if profile is not None else nullcontext
+    with run_folder(output) as folder:
         check_output(output, Path(info.path), overwrite=overwrite)  # now that no other run makes it
-        trace = folder / "trace.json"
-        with profile.traced(trace) if profile is not None else nullcontext():
-            sink = StoreSink(store, len(spec.classes))
-            skipped = BlankTiles(picture.see_blank if picture else lambda *_: None)
-            timings = label(
-                run,
-                sink,
-                watchers=[picture] if picture else [],
-                on_blank=skipped.see,
-                on_progress=on_progress,
-                profile=profile,
-            )
+        beginning = begin(folder, output, run, identity, restart=restart, command=command)
+        run, continued = beginning.run, beginning.report
+        done_px = continued.pixels if continued else 0
+        class_pixels = np.zeros(len(spec.classes), np.int64)
+        skipped = BlankTiles(picture.see_blank if picture else lambda *_: None)
+        there, trace = Recalled(), folder.path / "trace.json"
+        with (
+            kept_if_it_fails(folder, beginning, restarted=restart),
+            ChunkStore(folder.path, beginning.places.grid, found=beginning.places, on_disk=on_disk) as store,
+            profile.traced(trace) if profile is not None else nullcontext(),
+        ):
+            if continued:
+                on_continued(continued)
+                with phase("recall"):
+                    there = recall(run, store, class_pixels, picture=picture, skipped=skipped, on_progress=on_progress)
+            timings = NOTHING_TO_LABEL
+            if done_px < run.total_px:
+                timings = label(
+                    run,
+                    StoreSink(store, class_pixels),
+                    watchers=[picture] if picture else [],
+                    on_blank=skipped.see,
+                    on_progress=on_progress,
+                    profile=profile,
+                    statistics=beginning.statistics,
+                    on_statistics=beginning.keep_statistics,
+                    is_done=beginning.is_done if continued else None,
+                    done_px=done_px,
+                )
             labelled, encoded_bytes = time.perf_counter(), store.size_bytes
-            class_pixels = {one.name: int(count) for one, count in zip(spec.classes, sink.class_pixels, strict=True)}
+            of_classes = {one.name: int(count) for one, count in zip(spec.classes, class_pixels, strict=True)}
             on_progress(SegmentProgress(phase="publish", done_px=run.total_px, total_px=run.total_px, seconds=0.0))
-            with profile.phase("finish") if profile is not None else nullcontext():
+            with phase("finish"):
                 publish_labels(
                     store,
-                    folder,
+                    folder.path,
                     output,
                     run=run,
                     command=command,
-                    class_pixels=class_pixels,
+                    class_pixels=of_classes,
                     blank_px=skipped.kept_px,
                     overwrite=overwrite,
                 )
+                folder.is_published = True
                 if picture:
                     write_atomically(preview_path(output), picture.to_png())
         if profile is not None:
             publish(trace, trace_path(output))
     finished = time.perf_counter()
-    seconds = seconds_of(timings, total=finished - begun, finish=finished - labelled)
-    working = seconds["total"] - seconds["start"]
-    return SegmentReport(
-        image=info.path,
-        output=output,
-        preview=preview_path(output) if preview else None,
-        image_yx=tiles.image_yx,
-        planes=info.planes,
-        tiles=len(tiles) * info.planes,
-        read_shapes=tiles.read_shapes(),
-        engine=run.engine.description,
-        precision=run.precision,
-        seconds=seconds,
-        engine_share=seconds["network"] / working,
-        mpx_per_second=run.total_px / 1e6 / working,
-        peak_memory_bytes=peak_memory_bytes(),
-        max_memory_bytes=run.resources.max_memory_bytes,
-        class_pixels=class_pixels,
-        blank=skipped.report(spec.classes[run.blank].name, run.total_px) if run.blank is not None else None,
-        profile=profile_report(profile, run, skipped, encoded_bytes=encoded_bytes, output=output) if profile else None,
-        notices=notices_of(run),
+    return segment_report(
+        run,
+        output,
+        preview=preview,
+        seconds=seconds_of(timings, total=finished - begun, finish=finished - labelled),
+        class_pixels=of_classes,
+        skipped=skipped,
+        continued=continued,
+        profile=profile_report(profile, run, skipped, there, encoded_bytes=encoded_bytes, output=output)
+        if profile
+        else None,
     )

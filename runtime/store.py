@@ -3,11 +3,13 @@
 A run directory beside the output holds
 
     lock          held by the process that runs
+    run.json      what is made of what (see `unetctl.runtime.run_record`)
     chunks.bin    encoded chunks, appended one after the other
     journal.bin   one record a chunk: its key, where it lies, its CRC-32, and a CRC-32 of the record itself
 
-A record is written after its data. So whatever a kill leaves behind, a valid record names whole data, and the tail that
-has none is cut. One chunk has one writer, and is written once.
+A record is written after its data. Nothing is synced on the way: after a power failure a record may name data that
+never reached the disk, and its CRC-32 says so (docs/decisions/0009-a-stopped-run-goes-on.md). One chunk has one writer,
+and is written once.
 """
 
 from __future__ import annotations
@@ -15,98 +17,112 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import struct
 import threading
 import time
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-
-import numpy as np
+from typing import Self
 
 from unetctl.runtime.chunks import ChunkGrid, ChunkKey
 from unetctl.runtime.errors import DataError, StorageError
+from unetctl.runtime.journal import RECORD_BYTES, Record, pack_record
+from unetctl.runtime.places import ChunkPlaces
 from unetctl.runtime.random_access import OnDisk
+from unetctl.runtime.system import atomic_path, sync_folder
 
-_RECORD = struct.Struct("<5IQI")  # plane, level, row, column, length, offset, CRC-32 of the data
-_CHECK = struct.Struct("<I")
-
-
-_PLACE = np.dtype([("offset", "<u8"), ("length", "<u4"), ("crc32", "<u4"), ("written", "?")])
+DATA, JOURNAL = "chunks.bin", "journal.bin"
 
 
 class ChunkStore:
-    """A new, empty store in `folder`; a context manager. `put` and `get` may be called by several threads.
+    """The store in `folder`; a context manager. `put` and `get` may be called by several threads.
 
-    Where a chunk lies takes 17 bytes of memory, 87 kB a gigapixel: a dictionary would take twenty times that.
+    It holds what was `found` in the folder, which are whole batches, and nothing else: the journal is written anew with
+    just that, and the data behind it is cut off.
     """
 
-    def __init__(self, folder: Path, grid: ChunkGrid, *, on_disk: OnDisk | None = None) -> None:
+    def __init__(
+        self, folder: Path, grid: ChunkGrid, *, found: ChunkPlaces | None = None, on_disk: OnDisk | None = None
+    ) -> None:
         self.grid = grid
+        self.places = found if found is not None else ChunkPlaces(grid)
         self._on_disk = on_disk
         self._folder = folder
         self._lock = threading.Lock()
-        self._firsts = grid.first_indices()
-        self._columns = [grid.rows_columns(level)[1] for level in range(len(grid.level_shapes))]
-        self._places = np.zeros((grid.planes, self._firsts[-1]), _PLACE)
-        self._end = 0
+        self._end = self._records = 0
 
     def __enter__(self) -> Self:
         with translated_disk_errors(self._folder):
-            self._data = (self._folder / "chunks.bin").open("wb+", buffering=0)
-            self._journal = (self._folder / "journal.bin").open("wb", buffering=0)
+            self._end = self.places.end()
+            if self._end:
+                with atomic_path(self._folder / JOURNAL) as fresh, fresh.open("wb") as file:
+                    for record in self.places.records():
+                        file.write(pack_record(record))
+                        self._records += 1
+            mode = "rb+" if self._end else "wb+"
+            self._data = (self._folder / DATA).open(mode, buffering=0)
+            self._journal = (self._folder / JOURNAL).open(mode, buffering=0)
+            self._data.truncate(self._end)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._data.close()
-        self._journal.close()
+        with self._lock:  # a thread that could not be stopped in time must not write to a file of the same number
+            if error is not None:
+                with suppress(OSError):  # then the checksums find out when the run is continued
+                    os.fsync(self._data.fileno())
+                    os.fsync(self._journal.fileno())
+                    sync_folder(self._folder)
+            self._data.close()
+            self._journal.close()
 
-    def put(self, key: ChunkKey, encoded: bytes) -> None:
-        """Append one encoded chunk and record it. Raises `StorageError`."""
+    def put(self, key: ChunkKey, encoded: bytes, *, left_out: bool = False) -> None:
+        """Append one encoded chunk and record it, and whether it was not computed. Raises `StorageError`."""
         crc32 = zlib.crc32(encoded)
         started = time.perf_counter() if self._on_disk is not None else 0.0
         with self._lock, translated_disk_errors(self._folder):
-            place = self._place(key)
-            if place["written"]:
+            if self.places.find(key) is not None:
                 raise ValueError(f"chunk {key} has two writers")
-            record = _RECORD.pack(*key, len(encoded), self._end, crc32)
-            _write_all(self._data.fileno(), encoded)
-            _write_all(self._journal.fileno(), record + _CHECK.pack(zlib.crc32(record)))
-            place["offset"], place["length"], place["crc32"], place["written"] = self._end, len(encoded), crc32, True
+            record = Record(key, len(encoded), self._end, crc32, left_out)
+            _write_at(self._data.fileno(), self._end, encoded)
+            _write_at(self._journal.fileno(), self._records * RECORD_BYTES, pack_record(record))
+            self.places.note(record)
             self._end += len(encoded)
+            self._records += 1
         if self._on_disk is not None:
             self._on_disk(time.perf_counter() - started, len(encoded))
 
     def get(self, key: ChunkKey) -> bytes:
         """Return one encoded chunk as it was put. Raises `DataError` if the disk gives back something else."""
-        place = self._place(key)
-        if not place["written"]:
-            raise ValueError(f"chunk {key} was never written")
+        record = self._find(key)
         with self._lock, translated_disk_errors(self._folder):
-            self._data.seek(int(place["offset"]))
-            encoded = self._data.read(int(place["length"]))
-            self._data.seek(self._end)
-        if zlib.crc32(encoded) != place["crc32"]:
+            self._data.seek(record.offset)
+            encoded: bytes = self._data.read(record.length)
+        if zlib.crc32(encoded) != record.crc32:
             raise DataError(f"{self._folder}: chunk {tuple(key)} is not what was written", hint="check the disk")
         return encoded
 
     def crc32(self, key: ChunkKey) -> int:
         """Return the checksum of one encoded chunk."""
-        return int(self._place(key)["crc32"])
+        return self._find(key).crc32
 
-    def _place(self, key: ChunkKey) -> Any:
-        return self._places[key.plane, self._firsts[key.level] + key.row * self._columns[key.level] + key.column]
+    def _find(self, key: ChunkKey) -> Record:
+        record = self.places.find(key)
+        if record is None:
+            raise ValueError(f"chunk {key} was never written")
+        return record
 
     @property
     def size_bytes(self) -> int:
         """Bytes of all encoded chunks."""
-        return self._end
+        return self.places.size_bytes
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def _write_at(descriptor: int, offset: int, data: bytes) -> None:
+    """Write all of `data` at `offset`, whatever an earlier write that failed has left behind it."""
+    os.lseek(descriptor, offset, os.SEEK_SET)
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]

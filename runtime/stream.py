@@ -25,8 +25,8 @@ from unetctl.runtime.statistics import Statistics
 class LabelSink(Protocol):
     """Takes the labels of tiles, in any order, from several threads; each pixel once."""
 
-    def write(self, plane: int, tile: Tile, labels_yx: NDArray[np.uint8]) -> None:
-        """Keep the labels of `tile.write`."""
+    def write(self, plane: int, tile: Tile, labels_yx: NDArray[np.uint8], *, left_out: bool = False) -> None:
+        """Keep the labels of `tile.write`, and whether it was left out as blank."""
 
 
 class TileWatcher(Protocol):
@@ -41,6 +41,10 @@ class TileWatcher(Protocol):
 
 OnBlank = Callable[[int, Tile], None]
 """Is told of each tile that is left out, with its plane, from several threads."""
+
+
+IsDone = Callable[[int, Batch], bool]
+"""Tells whether a batch of a plane is there already; asked once for each, before it is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +68,7 @@ def stream_labels(
     blank: int | None = None,
     on_blank: OnBlank = lambda *_: None,
     on_pixels: Callable[[int], None] = lambda _: None,
+    is_done: IsDone | None = None,
     readers: int = 1,
     writers: int = 1,
     observer: Observer | None = None,
@@ -73,8 +78,8 @@ def stream_labels(
     `engine` is entered and was opened for `batch` tiles of the plan's shapes. `statistics` are those of each plane,
     exactly if the model normalises by the whole image. With `blank`, a class, blank tiles are not computed and get that
     label, and `on_blank` is told of them. `on_pixels` is told how many pixels were finished, and
-    `observer` what each thread did. Raises what a stage raises first, and `DataError` where the network gives no
-    number.
+    `observer` what each thread did. Batches that `is_done` names are passed over. Raises what a stage raises first,
+    and `DataError` where the network gives no number.
     """
     path = source.info.path
     blanks: dict[int, tuple[bool, ...]] = {}  # by slot: which tiles of its batch are left out
@@ -107,7 +112,7 @@ def stream_labels(
             else:
                 kept = labels_yx[CROP_PX : CROP_PX + tile.write.height, CROP_PX : CROP_PX + tile.write.width]
                 refuse_invalid(kept, classes, what=f"{path}, rows from {tile.write.y0}, columns from {tile.write.x0}")
-            sink.write(job.plane, tile, kept)
+            sink.write(job.plane, tile, kept, left_out=labels_yx is None)
             for watcher in watchers:
                 watcher.see_labels(job.plane, tile, kept)
             on_pixels(kept.size)
@@ -115,7 +120,8 @@ def stream_labels(
     def jobs() -> Iterator[PlaneBatch]:
         for plane in range(source.info.planes):
             for one in tiles.batches(batch):
-                yield PlaneBatch(plane=plane, batch=one)
+                if is_done is None or not is_done(plane, one):
+                    yield PlaneBatch(plane=plane, batch=one)
 
     stages = Stages(fill=fill, submit=submit, collect=collect, drain=drain)
     return run_pipeline(jobs(), stages, slots=engine.slots, readers=readers, writers=writers, observer=observer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,23 +10,67 @@ import numpy as np
 from unetctl.runtime.blank import BlankTiles
 from unetctl.runtime.fit import fit_notices
 from unetctl.runtime.profile import Profile
-from unetctl.runtime.report import ProfileReport
-from unetctl.runtime.result_names import trace_path
+from unetctl.runtime.recall import Recalled
+from unetctl.runtime.report import ContinuedReport, ProfileReport, SegmentReport
+from unetctl.runtime.result_names import preview_path, trace_path
 from unetctl.runtime.run import Run, Timings
 from unetctl.runtime.system import peak_memory_bytes
 
 
-def profile_report(profile: Profile, run: Run, blank: BlankTiles, *, encoded_bytes: int, output: Path) -> ProfileReport:
-    """Put the bytes that went through the stages beside their times."""
+def profile_report(
+    profile: Profile, run: Run, blank: BlankTiles, there: Recalled, *, encoded_bytes: int, output: Path
+) -> ProfileReport:
+    """Put the bytes that went through the stages beside their times; what was `there` did not."""
     info, tiles = run.source.info, run.memory.tiles
-    a_pixel, read_px = info.channels * np.dtype(info.dtype).itemsize, info.planes * tiles.read_px()
+    a_pixel, read_px = info.channels * np.dtype(info.dtype).itemsize, info.planes * tiles.read_px() - there.read_px
+    kept_px = run.total_px - there.kept_px
+    blank_read_px, blank_kept_px = blank.read_px - there.blank_read_px, blank.kept_px - there.blank_kept_px
     moved = {
         "read": (profile.read_bytes, read_px * a_pixel),
-        "network": ((read_px - blank.read_px) * a_pixel, run.total_px - blank.kept_px),
-        "write": (run.total_px, encoded_bytes),
+        "network": ((read_px - blank_read_px) * a_pixel, kept_px - blank_kept_px),
+        "write": (kept_px, encoded_bytes - there.encoded_bytes),
         "finish": (encoded_bytes, output.stat().st_size),
     }
     return ProfileReport(trace=trace_path(output), stages=profile.stages(moved))
+
+
+def segment_report(
+    run: Run,
+    output: Path,
+    *,
+    preview: bool,
+    seconds: Mapping[str, float],
+    class_pixels: Mapping[str, int],
+    skipped: BlankTiles,
+    continued: ContinuedReport | None,
+    profile: ProfileReport | None,
+) -> SegmentReport:
+    """Put together what a run did."""
+    info, tiles = run.source.info, run.memory.tiles
+    working = seconds["total"] - seconds["start"]
+    labelled_px = run.total_px - (continued.pixels if continued else 0)
+    blank = run.model.spec.classes[run.blank].name if run.blank is not None else None
+    return SegmentReport(
+        image=info.path,
+        output=output,
+        preview=preview_path(output) if preview else None,
+        image_yx=tiles.image_yx,
+        planes=info.planes,
+        tiles=len(tiles) * info.planes,
+        read_shapes=tiles.read_shapes(),
+        engine=run.engine.description,
+        precision=run.precision,
+        seconds=seconds,
+        engine_share=seconds["network"] / working,
+        mpx_per_second=labelled_px / 1e6 / working,
+        peak_memory_bytes=peak_memory_bytes(),
+        max_memory_bytes=run.resources.max_memory_bytes,
+        class_pixels=class_pixels,
+        blank=skipped.report(blank, run.total_px) if blank is not None else None,
+        profile=profile,
+        continued=continued,
+        notices=notices_of(run),
+    )
 
 
 def notices_of(run: Run) -> tuple[str, ...]:

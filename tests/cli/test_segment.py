@@ -32,11 +32,11 @@ REPORT_KEYS = {
         "precision",
     ),
     *("seconds", "engine_share", "mpx_per_second", "peak_memory_bytes", "max_memory_bytes", "class_pixels"),
-    *("blank", "profile", "notices"),
+    *("blank", "profile", "continued", "notices"),
 }
 PLAN_KEYS = {
     *("image", "image_yx", "planes", "engine", "precision", "tiles", "read_shapes", "multiply_adds"),
-    *("tuned", "waste", "computed_over_kept"),
+    *("tuned", "waste", "computed_over_kept", "continued"),
     *("expected_memory_bytes", "max_memory_bytes", "expected_disk_bytes", "expected_seconds"),
 }
 

@@ -16,8 +16,9 @@ from unetctl.runtime.errors import DataError
 from unetctl.runtime.expected import multiply_adds_per_second
 from unetctl.runtime.geometry import input_px
 from unetctl.runtime.golden import GoldenTile
+from unetctl.runtime.planned import plan_file
 from unetctl.runtime.run import Resources
-from unetctl.runtime.segmentation import plan_file, segment_file
+from unetctl.runtime.segmentation import segment_file
 from unetctl.runtime.spec import ExportRecord
 
 PLAIN = fake_model(depth=2)

@@ -16,8 +16,9 @@ from unetctl.runtime.engine import Result
 from unetctl.runtime.engines import EngineChoice
 from unetctl.runtime.errors import DataError, OutputError, ResourceError, UnetctlError, UsageError
 from unetctl.runtime.image import open_image
+from unetctl.runtime.planned import plan_file
 from unetctl.runtime.report import SegmentProgress
-from unetctl.runtime.segmentation import plan_file, segment_file
+from unetctl.runtime.segmentation import segment_file
 from unetctl.runtime.spec import PixelType, Scope
 from unetctl.runtime.statistics import Statistics
 

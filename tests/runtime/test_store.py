@@ -7,6 +7,7 @@ import pytest
 
 from unetctl.runtime.chunks import ChunkGrid, ChunkKey
 from unetctl.runtime.errors import DataError, StorageError
+from unetctl.runtime.journal import RECORD_BYTES
 from unetctl.runtime.store import ChunkStore, translated_disk_errors
 
 GRID = ChunkGrid(planes=2, image_yx=(1300, 700))
@@ -26,7 +27,7 @@ def test_every_chunk_comes_back_as_it_was_put(tmp_path: Path) -> None:
 
         assert [store.get(key) for key in keys] == [bytes([n]) * (n + 1) for n in range(len(keys))]
         assert store.size_bytes == (tmp_path / "chunks.bin").stat().st_size
-    assert (tmp_path / "journal.bin").stat().st_size == len(keys) * 36
+    assert (tmp_path / "journal.bin").stat().st_size == len(keys) * RECORD_BYTES
 
 
 def test_a_flipped_bit_is_seen(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def segment_in_a_child(path: Path, output: Path, where: str) -> subprocess.Compl
 
 
 @pytest.mark.parametrize("where", ["tile", "build_pyramid", "write_ome_tiff", "verify_ome_tiff", "publish"])
-def test_a_killed_run_leaves_the_old_output_and_the_next_run_starts_anew(tmp_path: Path, where: str) -> None:
+def test_a_killed_run_leaves_the_old_output_and_the_next_run_replaces_it(tmp_path: Path, where: str) -> None:
     path, pixels = picture(tmp_path, (1200, 5000))
     output = tmp_path / "a.ome.tif"
     output.write_bytes(b"the old one")
