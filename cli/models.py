@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from unetctl.cli.engine_models import (
     NO_OPTIONS,
     TENSORRT_ENGINE,
-    TensorRtOptions,
+    GpuOptions,
     engine_file_here,
     is_engine_file,
     open_engine_file,
@@ -41,7 +41,7 @@ class Wish:
     """As `GPU`; empty for what the engine takes itself."""
     caches: bool = False
     """What an engine compiles may be kept for the next run."""
-    tensorrt: TensorRtOptions = NO_OPTIONS
+    tensorrt: GpuOptions = NO_OPTIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +98,8 @@ def open_model(path: Path, wish: Wish) -> RunnableModel:
     """Read a model, a checkpoint or an engine, and choose what runs it.
 
     Raises `UsageError` where the engine cannot run this kind of file or has no such options, what `choose_engine`
-    raises, and what reading raises. A device that was named is tried on the model's golden tiles first: no export
-    compared it.
+    raises, and what reading raises. A GPU, and a device that was named, is tried on the model's golden tiles first: no
+    export compared it.
     """
     if is_engine_file(path):
         model, choice = open_engine_file(path, wish.engine, wish.tensorrt, precision=wish.precision)
@@ -120,9 +120,10 @@ def open_model(path: Path, wish: Wish) -> RunnableModel:
 
     model = read_model(path)
     choice = choose_engine(wish.engine, model, precision=wish.precision, device=wish.device, caches=wish.caches)
-    if wish.device:
+    choice = wish.tensorrt.applied(choice)
+    if choice.is_tried_first:
         refuse_other_labels(model, choice)
-    return RunnableModel(model=model, choice=wish.tensorrt.applied(choice))
+    return RunnableModel(model=model, choice=choice)
 
 
 def runnable_everywhere(
