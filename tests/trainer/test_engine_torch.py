@@ -13,7 +13,8 @@ from unetctl.runtime.check import check_model
 from unetctl.runtime.engine import Engine
 from unetctl.runtime.engines import EngineRequest
 from unetctl.runtime.errors import UnavailableError
-from unetctl.trainer.engine_torch import TorchEngine, checkpoint_model, status, torch_choice
+from unetctl.trainer.engine_torch import checkpoint_model, status, torch_choice
+from unetctl.trainer.torch_cuda import TorchCudaEngine
 
 
 class TestTorch(EngineContract):
@@ -47,5 +48,5 @@ def test_the_choice_says_what_it_runs_on_and_what_it_needs(tmp_path: Path) -> No
 def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
     case = read_case(tiny_model(tmp_path))
     request = EngineRequest(model=case.model, shapes=(SMALL,), batch=1, slots=1, threads=1)
-    with pytest.raises(UnavailableError, match="cuda"), TorchEngine(case.checkpoint, request, device="cuda"):
+    with pytest.raises(UnavailableError, match="cuda"), TorchCudaEngine(case.checkpoint, request):
         pass
