@@ -2,7 +2,7 @@
 
 What ONNX Runtime would do in silence is made an error: to open without the GPU, to fall back to the processor when it
 fails, to compute single layers on the processor. Kernels are chosen by cuDNN's rules and not by timing them, so that
-every process and every GPU of a kind chooses the same: see docs/decisions/0011.
+every process and every GPU of a kind chooses the same: see docs/decisions/0011-kernels-are-chosen-by-rule.md.
 NOT RUN on a GPU so far.
 """
 

@@ -7,7 +7,8 @@
 The networks run one after another, so the graphs of all shapes share one pool of memory. Graphs, and not
 torch.compile: what is computed are cuDNN's convolutions either way, recording them takes milliseconds a shape, and a
 compiler for each shape takes minutes and a tool chain. cuDNN chooses kernels by its rules and not by timing them, in
-fp32 without TF32: see docs/decisions/0011. NOT RUN on a GPU so far: run against a fake in tests, on the processor.
+fp32 without TF32: see docs/decisions/0011-kernels-are-chosen-by-rule.md.
+NOT RUN on a GPU so far: run against a fake in tests, on the processor.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import tifffile
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from tests.engine_contract import EngineCase
 from tests.fake_cuda import FakeCuda
 from tests.fake_gpu import as_it_lies, integer_case, request_for
-from tests.fake_onnxruntime import FakeOnnxRuntime
+from tests.fake_onnxruntime import ON_CPU, FakeOnnxRuntime, Session
 from tests.fake_streams import RaceError
 from tests.models import random_pixels
 from unetctl.cli.exit_codes import ExitCode, exit_code
@@ -155,12 +156,25 @@ def test_the_processor_in_place_of_the_gpu_is_refused(
     assert not capsys.readouterr().out, "only the command line prints"
 
 
+def test_the_real_library_without_the_gpu_is_refused_in_the_words_of_the_fake(
+    case: EngineCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FakeCuda().install(monkeypatch)  # and the onnxruntime of this machine
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("NOT RUN: this onnxruntime has CUDA")
+    with (
+        pytest.warns(UserWarning, match="not in available provider names"),
+        pytest.raises(UnavailableError, match="processor, and not on the GPU") as caught,
+        opened(case),
+    ):
+        pass
+    assert ON_CPU in caught.value.cause
+
+
 def test_a_session_that_opens_without_the_gpu_is_refused(
     gpu: FakeOnnxRuntime, case: EngineCase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A version that does not know that it may not: only the list of providers tells."""
-    from tests.fake_onnxruntime import Session
-
     monkeypatch.setattr(Session, "get_providers", lambda _: ["CPUExecutionProvider"])
     with pytest.raises(UnavailableError, match="processor") as caught, opened(case):
         pass
