@@ -11,10 +11,14 @@ from tests.engine_contract import EngineCase, EngineContract, read_case
 from tests.fake_cuda import FakeCuda
 from tests.fake_onnxruntime import FakeOnnxRuntime
 from tests.models import random_pixels, tiny_model
+from unetctl.exporter.export import export_model
+from unetctl.runtime.check import check_model
 from unetctl.runtime.engine import Engine
 from unetctl.runtime.engine_onnxruntime_cuda import OnnxRuntimeCudaEngine, status
 from unetctl.runtime.engines import EngineRequest
 from unetctl.runtime.geometry import input_px
+from unetctl.runtime.model import read_model
+from unetctl.runtime.precision import Precision
 
 
 class TestOnAFakeGpu(EngineContract):
@@ -51,6 +55,12 @@ class TestOnTheGpuOfThisMachine(EngineContract):
     def open(self, case: EngineCase, request: EngineRequest) -> Engine:
         return OnnxRuntimeCudaEngine(request)
 
+    @pytest.mark.parametrize("precision", [Precision.FP32, Precision.FP16])
+    def test_the_golden_tiles_of_an_exported_model_pass(self, tmp_path: Path, precision: Precision) -> None:
+        made = export_model(tiny_model(tmp_path).with_suffix(".safetensors"), tmp_path / "x.onnx", precision=precision)
+        (row,) = check_model(read_model(made.path), {"onnxruntime-cuda": OnnxRuntimeCudaEngine})
+        assert row.passed
+
 
 def test_without_a_gpu_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     FakeCuda(devices=0).install(monkeypatch)
@@ -76,11 +86,6 @@ def test_with_both_it_can_run_and_names_the_gpu(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_an_exported_fp16_model_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from unetctl.exporter.export import export_model
-    from unetctl.runtime.check import check_model
-    from unetctl.runtime.model import read_model
-    from unetctl.runtime.precision import Precision
-
     case = read_case(tiny_model(tmp_path))
     made = export_model(case.checkpoint.path, tmp_path / "half.onnx", precision=Precision.FP16)
     cuda = FakeCuda()

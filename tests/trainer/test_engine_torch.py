@@ -28,6 +28,15 @@ class TestTorchOnCuda(EngineContract):
         return torch_choice(case.checkpoint, device="cuda").open(request)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="NOT RUN: no CUDA device")
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+def test_the_gpu_gives_the_labels_of_the_golden_tiles_in_each_precision(tmp_path: Path, precision: str) -> None:
+    checkpoint = read_case(tiny_model(tmp_path)).checkpoint
+    choice = torch_choice(checkpoint, device="cuda", precision=precision)
+    (row,) = check_model(checkpoint_model(checkpoint), {"torch": choice.open}, precision=precision)
+    assert row.passed
+
+
 def test_a_checkpoint_is_a_model_that_passes_its_own_check(tmp_path: Path) -> None:
     checkpoint = read_case(tiny_model(tmp_path)).checkpoint
     (row,) = check_model(checkpoint_model(checkpoint), {"torch": torch_choice(checkpoint).open})
