@@ -197,6 +197,7 @@ def test_where_the_memory_does_not_hold_every_slot_those_that_it_holds_do_the_wo
     gpu.cuda.fail("cudaMalloc", "cudaErrorMemoryAllocation", call=4)  # two tensors a slot
     with OnnxRuntimeCudaEngine(request_for(case.model, [CHUNK], slots=3)) as engine:
         assert engine.slots == 1
+        assert gpu.cuda.streams.device_bytes() < 2 * CHUNK[0] * CHUNK[1], "what the second had taken is given back"
     assert "too little memory for 3 tiles in flight: going on with 1" in caplog.text
     assert not gpu.cuda.streams.device_bytes()
     gpu.cuda.fail("cudaMalloc", "cudaErrorMemoryAllocation", call=4)
