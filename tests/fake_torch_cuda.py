@@ -38,6 +38,8 @@ class FakeTorchCuda:
         self.lost = ""
         """CUDA's sentence, once the device is lost"""
         self.lose_after: tuple[int, str] | None = None
+        self.others_first = False
+        """Whoever waits for a stream finds that all others went ahead, as far as nothing holds them."""
         self.can_be_captured = True
         self.has_room = True
         self.slots_with_room = 99
@@ -108,6 +110,12 @@ class FakeStream:
         self.put_count += 1
 
     def run(self, until: int) -> None:
+        if self.cuda.others_first:
+            self.cuda.others_first = False
+            for other in self.cuda.streams:
+                if other is not self:
+                    other.run(other.put_count)
+            self.cuda.others_first = True
         while self.pending and self.done < until:
             self.cuda.check()
             work = self.pending.pop(0)
