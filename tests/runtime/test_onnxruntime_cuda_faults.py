@@ -16,16 +16,15 @@ from numpy.typing import NDArray
 
 from tests.engine_contract import EngineCase
 from tests.fake_cuda import FakeCuda
-from tests.fake_gpu import as_it_lies, integer_case, request_for
+from tests.fake_gpu import integer_case, request_for
 from tests.fake_onnxruntime import ON_CPU, FakeOnnxRuntime, Session
 from tests.fake_streams import RaceError
 from tests.models import random_pixels
 from unetctl.cli.exit_codes import ExitCode, exit_code
 from unetctl.runtime import onnxruntime_slot
-from unetctl.runtime.cuda_words import LOST, translated_cuda
-from unetctl.runtime.device_tiles import largest_shapes
+from unetctl.runtime.cuda_words import LOST
 from unetctl.runtime.engine_devices import open_on_devices
-from unetctl.runtime.engine_onnxruntime_cuda import OnnxRuntimeCudaEngine, engine_bytes, fixed_shapes
+from unetctl.runtime.engine_onnxruntime_cuda import OnnxRuntimeCudaEngine
 from unetctl.runtime.engines import EngineChoice
 from unetctl.runtime.errors import DataError, ResourceError, UnavailableError
 from unetctl.runtime.geometry import input_px
@@ -35,7 +34,6 @@ from unetctl.runtime.segmentation import segment, segment_file
 
 SHAPE, SMALL = (input_px(24, 2), input_px(32, 2)), (input_px(8, 2), input_px(12, 2))
 CHUNK = (input_px(512, 2), input_px(512, 2))
-MIB = 1 << 20
 
 
 @pytest.fixture
@@ -85,11 +83,16 @@ def choice() -> EngineChoice:
     )
 
 
-def test_each_slot_and_shape_is_a_graph_that_is_replayed(gpu: FakeOnnxRuntime, case: EngineCase) -> None:
+def test_each_slot_and_shape_is_a_graph_that_is_replayed_and_all_is_given_back(
+    gpu: FakeOnnxRuntime, case: EngineCase
+) -> None:
     with opened(case) as engine:
         assert wrong_labels(engine, case) == 0
     assert gpu.replayed == 5
     assert gpu.sessions[0].options["use_tf32"] == "0"
+    del engine
+    gc.collect()
+    assert not gpu.cuda.streams.blocks
 
 
 def test_what_cannot_be_recorded_runs_call_by_call_and_is_told_once(
@@ -174,7 +177,6 @@ def test_the_real_library_without_the_gpu_is_refused_in_the_words_of_the_fake(
 def test_a_session_that_opens_without_the_gpu_is_refused(
     gpu: FakeOnnxRuntime, case: EngineCase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A version that does not know that it may not: only the list of providers tells."""
     monkeypatch.setattr(Session, "get_providers", lambda _: ["CPUExecutionProvider"])
     with pytest.raises(UnavailableError, match="processor") as caught, opened(case):
         pass
@@ -187,7 +189,6 @@ def test_too_little_memory_for_one_tile_says_what_is_needed_and_free(gpu: FakeOn
         pass
     assert exit_code(caught.value) is ExitCode.RESOURCE
     assert "BFCArena" in caught.value.cause
-    del caught
 
 
 def test_where_the_memory_does_not_hold_every_slot_those_that_it_holds_do_the_work(
@@ -236,20 +237,6 @@ def test_a_device_lost_in_the_middle_ends_with_69_and_typing_it_again_ends_well(
     np.testing.assert_array_equal(tifffile.imread(output), segment(image, case.model, engine="onnxruntime"))
 
 
-def test_what_is_no_number_in_a_tile_ends_the_run(gpu: FakeOnnxRuntime, case: EngineCase, tmp_path: Path) -> None:
-    model = as_it_lies(case.poisoned(tmp_path, float("nan")).model)
-    with pytest.raises(DataError, match="no number"):
-        segment(random_pixels(model.spec, (40, 40)), model, engine=choice())
-
-
-def test_everything_is_given_back(gpu: FakeOnnxRuntime, case: EngineCase) -> None:
-    with opened(case) as engine:
-        assert wrong_labels(engine, case) == 0
-    del engine
-    gc.collect()
-    assert not gpu.cuda.streams.blocks
-
-
 def test_two_devices_share_the_tiles(gpu: FakeOnnxRuntime, case: EngineCase) -> None:
     request = request_for(case.model, [SHAPE, SMALL], slots=1)
     with open_on_devices(
@@ -259,41 +246,3 @@ def test_two_devices_share_the_tiles(gpu: FakeOnnxRuntime, case: EngineCase) -> 
         assert wrong_labels(engine, case) == 0  # type: ignore[arg-type]
     assert [one.options["device_id"] for one in gpu.sessions] == ["0", "1"]
     assert gpu.replayed == 5
-
-
-def test_the_memory_of_the_device_limits_the_tiles_and_not_that_of_the_machine(
-    gpu: FakeOnnxRuntime, case: EngineCase
-) -> None:
-    gpu.cuda.total_bytes = 64 << 30
-    assert fixed_shapes(case.model) == ()
-    gpu.cuda.total_bytes = 0
-    assert fixed_shapes(case.model) == (CHUNK,)
-    sizes = largest_shapes(2, 1100 * 1100, lambda shape: shape[0] * shape[1])
-    assert [height for height, _ in sizes] == [input_px(512, 2), input_px(1024, 2)]
-    few, many = (engine_bytes(case.model, shape, 1, 1) for shape in (SHAPE, CHUNK))
-    assert many - few < 16 * MIB, "no activations: they are on the device"
-
-
-@pytest.mark.parametrize("sentence", sorted(LOST.values()))
-@pytest.mark.parametrize(
-    "form", ["CUDA failure 1: {} ; GPU=0 ; file=cuda_allocator.cc", "CUDA error: {}\nCompile with"]
-)
-def test_the_words_of_libraries_for_a_lost_device_are_known(sentence: str, form: str) -> None:
-    with pytest.raises(UnavailableError, match="GPU was lost"), translated_cuda("a library", "tiles"):
-        raise RuntimeError(form.format(sentence))
-
-
-@pytest.mark.parametrize(
-    ("message", "kind"),
-    [
-        ("CUDA failure 2: out of memory ; GPU=0 ; hostname=x", ResourceError),
-        ("CUDNN failure 2: CUDNN_STATUS_ALLOC_FAILED ; GPU=0", ResourceError),
-        ("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 7.79 GiB", ResourceError),
-        ("CUDNN failure 5000: CUDNN_STATUS_EXECUTION_FAILED ; GPU=0", UnavailableError),
-        ("CUDA failure 209: no kernel image is available for execution on the device ; GPU=0", UnavailableError),
-        ("Load model from x failed: Protobuf parsing failed.", DataError),
-    ],
-)
-def test_other_words_of_libraries_are_told_as_what_they_are(message: str, kind: type[Exception]) -> None:
-    with pytest.raises(kind), translated_cuda("a library", "tiles", free_bytes=lambda: 5 * MIB):
-        raise RuntimeError(message)
