@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,12 +16,16 @@ from unetctl.cli.wording import path_text
 from unetctl.runtime.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
+    from unetctl.runtime.engine import Engine
     from unetctl.runtime.engine_file import EngineFile
-    from unetctl.runtime.engines import EngineChoice, EngineFactory
+    from unetctl.runtime.engines import EngineChoice, EngineFactory, EngineRequest, EngineStatus
     from unetctl.runtime.model import Model
 
 EngineName = Annotated[
-    str, typer.Option(metavar="NAME", help="auto, tensorrt, openvino, onnxruntime, or torch for a checkpoint.")
+    str,
+    typer.Option(
+        metavar="NAME", help="auto, tensorrt, onnxruntime-cuda, openvino, onnxruntime, or torch for a checkpoint."
+    ),
 ]
 PrecisionName = Annotated[
     str,
@@ -41,11 +46,17 @@ TrustEngine = Annotated[
 ]
 
 Devices = Annotated[
-    str, typer.Option("--devices", metavar="LIST", help="With TensorRT: GPUs of one kind that share the tiles, as 0,1.")
+    str, typer.Option("--devices", metavar="LIST", help="GPUs of one kind that share the tiles, as 0,1.")
 ]
 
 TENSORRT_ENGINE = "tensorrt"
 """The engine that loads plans, of TensorRT for RTX too."""
+
+ON_DEVICES = {
+    TENSORRT_ENGINE: ("unetctl.runtime.engine_tensorrt", "TensorRtEngine"),
+    "onnxruntime-cuda": ("unetctl.runtime.engine_onnxruntime_cuda", "OnnxRuntimeCudaEngine"),
+}
+"""The engines that `--devices` is for: their modules and classes."""
 
 
 def is_engine_file(path: Path) -> bool:
@@ -54,49 +65,62 @@ def is_engine_file(path: Path) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TensorRtOptions:
-    """What was said of TensorRT besides its name."""
+class GpuOptions:
+    """What was said of an engine on NVIDIA GPUs besides its name."""
 
     trust_engine: bool = False
     devices: tuple[int, ...] = ()
     """Indices of GPUs; empty for the first."""
 
     def applied(self, choice: EngineChoice) -> EngineChoice:
-        """Return a choice of TensorRT that does as was said. Raises `UsageError` for another engine."""
+        """Return a choice that does as was said. Raises `UsageError` for an engine that these are not for."""
         if not (self.trust_engine or self.devices):
             return choice
-        if choice.name != TENSORRT_ENGINE:
-            raise UsageError(
-                f"{'--trust-engine' if self.trust_engine else '--devices'} is for TensorRT",
-                cause=f"{choice.name} was chosen",
-                hint="leave it out, or --engine tensorrt",
-            )
+        for said, able, option in (
+            (self.trust_engine, (TENSORRT_ENGINE,), "--trust-engine"),
+            (self.devices, tuple(ON_DEVICES), "--devices"),
+        ):
+            if said and choice.name not in able:
+                raise UsageError(
+                    f"{option} is for {' and '.join(able)}",
+                    cause=f"{choice.name} was chosen",
+                    hint=f"leave it out, or --engine {able[0]}",
+                )
         from unetctl.runtime.engine_devices import open_on_devices
-        from unetctl.runtime.engine_tensorrt import fixed_shapes
 
+        module_name, class_name = ON_DEVICES[choice.name]
+        module = import_module(module_name)
+        given: dict[str, Any] = {"trust_foreign": self.trust_engine} if choice.name == TENSORRT_ENGINE else {}
         devices = self.devices or (0,)
         return replace(
             choice,
-            description=_on_devices(self.devices) if self.devices else choice.description,
-            open=partial(open_on_devices, devices=devices, trust_foreign=self.trust_engine),
+            description=_on_devices(module.status(devices[0]), self.devices) if self.devices else choice.description,
+            open=partial(
+                open_on_devices,
+                devices=devices,
+                open_on=partial(_open_on, getattr(module, class_name), **given),
+            ),
             bytes_needed=lambda model, shape, batch, slots: choice.bytes_needed(
                 model, shape, batch, slots * len(devices)
             ),
-            fixed_shapes=partial(fixed_shapes, index=devices[0], trust_foreign=self.trust_engine),
+            fixed_shapes=partial(module.fixed_shapes, index=devices[0], **given),
         )
 
 
-NO_OPTIONS = TensorRtOptions()
+NO_OPTIONS = GpuOptions()
 
 
-def _on_devices(devices: tuple[int, ...]) -> str:
+def _open_on(engine: Callable[..., Engine], request: EngineRequest, index: int, **given: bool) -> Engine:
+    return engine(request, device=index, **given)
+
+
+def _on_devices(found: EngineStatus, devices: tuple[int, ...]) -> str:
     """Say which version works on which GPUs. Raises `UnavailableError` if it cannot on the first."""
-    from unetctl.runtime.engine_tensorrt import status
-
-    found = status(devices[0])
     if not found.usable:
         raise UnavailableError(
-            f"TensorRT cannot run on device {devices[0]}", cause=found.why_not, hint=f"{found.hint}; or other --devices"
+            f"{found.name} cannot run on device {devices[0]}",
+            cause=found.why_not,
+            hint=f"{found.hint}; or other --devices",
         )
     listed = f"devices {', '.join(map(str, devices))}" if len(devices) > 1 else f"device {devices[0]}"
     return f"{found.name} {found.version} on {found.device}, {listed}"
@@ -116,7 +140,7 @@ def parse_devices(text: str) -> tuple[int, ...]:
 
 
 def open_engine_file(
-    path: Path, engine_name: str, options: TensorRtOptions, *, precision: str = "auto"
+    path: Path, engine_name: str, options: GpuOptions, *, precision: str = "auto"
 ) -> tuple[Model, EngineChoice]:
     """Read an engine file and choose TensorRT for it. Raises `UsageError` where another engine was asked for."""
     from unetctl.runtime.engine_file import read_engine_file

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from unetctl.cli.engine_models import (
     NO_OPTIONS,
     TENSORRT_ENGINE,
-    TensorRtOptions,
+    GpuOptions,
     engine_file_here,
     is_engine_file,
     open_engine_file,
@@ -41,7 +41,7 @@ class Wish:
     """As `GPU`; empty for what the engine takes itself."""
     caches: bool = False
     """What an engine compiles may be kept for the next run."""
-    tensorrt: TensorRtOptions = NO_OPTIONS
+    tensorrt: GpuOptions = NO_OPTIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +98,8 @@ def open_model(path: Path, wish: Wish) -> RunnableModel:
     """Read a model, a checkpoint or an engine, and choose what runs it.
 
     Raises `UsageError` where the engine cannot run this kind of file or has no such options, what `choose_engine`
-    raises, and what reading raises. A device that was named is tried on the model's golden tiles first: no export
-    compared it.
+    raises, and what reading raises. A GPU, and a device that was named, is tried on the model's golden tiles first: no
+    export compared it.
     """
     if is_engine_file(path):
         model, choice = open_engine_file(path, wish.engine, wish.tensorrt, precision=wish.precision)
@@ -107,22 +107,28 @@ def open_model(path: Path, wish: Wish) -> RunnableModel:
     if is_checkpoint(path):
         runnable = _open_checkpoint(path, wish)
         wish.tensorrt.applied(runnable.choice)  # torch has none of them
-        return runnable
+        return _tried(runnable)
     if wish.engine == "torch":
         raise UsageError(
             f"torch cannot run {path_text(path)}",
             cause="the torch engine runs checkpoints",
             hint="--model runs/<name>/model.safetensors, or --engine auto",
         )
-    from unetctl.runtime.check import refuse_other_labels
     from unetctl.runtime.engines import choose_engine
     from unetctl.runtime.model import read_model
 
     model = read_model(path)
     choice = choose_engine(wish.engine, model, precision=wish.precision, device=wish.device, caches=wish.caches)
-    if wish.device:
-        refuse_other_labels(model, choice)
-    return RunnableModel(model=model, choice=wish.tensorrt.applied(choice))
+    return _tried(RunnableModel(model=model, choice=wish.tensorrt.applied(choice)))
+
+
+def _tried(runnable: RunnableModel) -> RunnableModel:
+    """Return what was chosen, after the golden tiles where no export compared it. Raises `CheckFailedError`."""
+    from unetctl.runtime.check import refuse_other_labels
+
+    if runnable.choice.is_tried_first:
+        refuse_other_labels(runnable.model, runnable.choice)
+    return runnable
 
 
 def runnable_everywhere(
@@ -146,7 +152,7 @@ def runnable_everywhere(
 
 
 def _open_checkpoint(path: Path, wish: Wish) -> RunnableModel:
-    """Open a checkpoint on torch, the reference, which computes in fp32."""
+    """Open a checkpoint on torch, the reference, which computes in fp32 or as `--precision` says."""
     export = command_text("unetctl", "export", "--model", path)
     if wish.engine not in ("auto", "torch"):
         raise UsageError(
@@ -154,11 +160,10 @@ def _open_checkpoint(path: Path, wish: Wish) -> RunnableModel:
             cause="it runs ONNX models; only torch runs a checkpoint",
             hint=export,
         )
-    if wish.device or wish.precision not in ("auto", "fp32"):
-        option = f"--device {wish.device}" if wish.device else f"--precision {wish.precision}"
+    if wish.device:
         raise UsageError(
-            f"{option} is for exported models",
-            cause=f"{path_text(path)} is a checkpoint, which torch computes in fp32",
+            f"--device {wish.device} is for exported models",
+            cause=f"{path_text(path)} is a checkpoint, which torch runs on its own device",
             hint=export,
         )
     with needs_extra("train", "a checkpoint"):
@@ -166,4 +171,6 @@ def _open_checkpoint(path: Path, wish: Wish) -> RunnableModel:
         from unetctl.trainer.engine_torch import checkpoint_model, torch_choice
 
         checkpoint = load_checkpoint(path)
-        return RunnableModel(model=checkpoint_model(checkpoint), choice=torch_choice(checkpoint))
+        return RunnableModel(
+            model=checkpoint_model(checkpoint), choice=torch_choice(checkpoint, precision=wish.precision)
+        )

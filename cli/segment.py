@@ -15,8 +15,8 @@ from unetctl.cli.engine_models import (
     DeviceName,
     Devices,
     EngineName,
+    GpuOptions,
     PrecisionName,
-    TensorRtOptions,
     TrustEngine,
     parse_devices,
 )
@@ -148,7 +148,7 @@ def segment(
 
     budget = parse_bytes(max_memory, option="--max-memory") if max_memory else None
     resources = Resources.of_this_machine(max_memory_bytes=budget, threads=threads)
-    tensorrt = TensorRtOptions(trust_engine=trust_engine, devices=parse_devices(devices))
+    tensorrt = GpuOptions(trust_engine=trust_engine, devices=parse_devices(devices))
     wish = Wish(engine=engine, precision=precision, device=device, caches=compile_cache, tensorrt=tensorrt)
     path, why_model = model_to_use(model, config_file, wish)
     run = tuned_run(path, open_model(path, wish), resources, wish, threads=threads, use=tune)

@@ -12,41 +12,12 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from unetctl.runtime.errors import ResourceError, UnavailableError, UnetctlError
+from unetctl.runtime.cuda_words import LOST, lost_device, out_of_memory, refused_call
+from unetctl.runtime.errors import UnavailableError, UnetctlError
 
 LOG = logging.getLogger(__name__)
 
 INSTALL = 'pip install "cuda-bindings>=12.9"'
-
-NOTHING_LOST = "nothing at the output's path was created or changed"
-
-LOST = frozenset(
-    {
-        "cudaErrorAssert",
-        "cudaErrorContained",
-        "cudaErrorContextIsDestroyed",
-        "cudaErrorDevicesUnavailable",
-        "cudaErrorECCUncorrectable",
-        "cudaErrorExternalDevice",
-        "cudaErrorHardwareStackError",
-        "cudaErrorIllegalAddress",
-        "cudaErrorIllegalInstruction",
-        "cudaErrorInvalidAddressSpace",
-        "cudaErrorInvalidPc",
-        "cudaErrorLaunchFailure",
-        "cudaErrorLaunchTimeout",
-        "cudaErrorMisalignedAddress",
-        "cudaErrorMpsClientTerminated",
-        "cudaErrorMpsConnectionFailed",
-        "cudaErrorMpsRpcFailure",
-        "cudaErrorNoDevice",
-        "cudaErrorNvlinkUncorrectable",
-        "cudaErrorSystemNotReady",
-        "cudaErrorUnknown",
-    }
-)
-"""Codes after which no call of this process on this device succeeds again (CUDA Runtime API, data types): the memory on
-the device is gone, and only a new process gets it back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,28 +137,7 @@ def _failure(cudart: Any, name: str, error: Any, needed_bytes: int) -> UnetctlEr
     if error == cudart.cudaError_t.cudaErrorMemoryAllocation:
         cudart.cudaGetLastError()  # forget it, or whoever shares this runtime finds it after a call of their own
         return out_of_memory(needed_bytes, free_bytes=_free_bytes(cudart), cause=cause)
-    if error.name in LOST:
-        return UnavailableError(
-            "the GPU was lost: it failed, was reset or was taken away while it worked",
-            cause=cause,
-            saved=NOTHING_LOST,
-            hint="look at nvidia-smi and, in the system's log, for Xid; then type the same command again",
-        )
-    return UnavailableError(
-        "CUDA refused a call", cause=cause, saved=NOTHING_LOST, hint="unetctl doctor, or another --engine"
-    )
-
-
-def out_of_memory(needed_bytes: int, *, free_bytes: int | None, cause: str) -> ResourceError:
-    """Return the error of a GPU whose memory does not suffice, with what is needed (0: unknown) and what is free."""
-    needed = f"{needed_bytes / 2**20:,.1f} MiB are needed" if needed_bytes else "more is needed"
-    room = f"{free_bytes / 2**20:,.1f} MiB are free" if free_bytes is not None else "it does not say what is free"
-    return ResourceError(
-        f"the GPU has too little memory: {needed}, {room}",
-        cause=cause,
-        saved=NOTHING_LOST,
-        hint="end other programs on the GPU (nvidia-smi lists them), or use a smaller tile",
-    )
+    return lost_device(cause) if error.name in LOST else refused_call(cause)
 
 
 def _free_bytes(cudart: Any) -> int | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from unetctl.runtime.cuda import call, import_cudart, release
 from unetctl.runtime.errors import ResourceError
@@ -53,6 +53,12 @@ def pinned_array(size_bytes: int) -> NDArray[np.uint8]:
     array: NDArray[np.uint8] = np.frombuffer(memoryview(memory), np.uint8)
     array[:] = 0
     return array
+
+
+def pinned_zeros(count: int, dtype: DTypeLike) -> NDArray[Any]:
+    """Return an array of zeros `[count]` in pinned memory, as `SlotMemory` allocates. Raises `ResourceError`."""
+    kind = np.dtype(dtype)
+    return pinned_array(count * kind.itemsize).view(kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

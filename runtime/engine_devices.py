@@ -1,14 +1,15 @@
-"""Several GPUs of one kind as one engine: each has slots, a stream and a plan of its own, and one thread starts all.
+"""Several GPUs of one kind as one engine: each has slots, streams and kernels of its own, and one thread starts all.
 
     slots of the pipeline     0   1   2   3   4   5
     device                    0   1   0   1   0   1
 
-All run the same plan, and the labels of a tile depend on the tile and the plan alone: so the result is that of one GPU.
+All run the same kernels: those of one plan with TensorRT, those that cuDNN's rules choose for such a GPU with ONNX
+Runtime. The labels of a tile depend on the tile and the kernels alone, so the result is that of one GPU.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from itertools import zip_longest
 from types import TracebackType
@@ -18,7 +19,6 @@ from numpy.typing import NDArray
 
 from unetctl.runtime import cuda
 from unetctl.runtime.engine import Engine, Result
-from unetctl.runtime.engine_tensorrt import TensorRtEngine
 from unetctl.runtime.engines import EngineRequest
 from unetctl.runtime.errors import UsageError
 from unetctl.runtime.statistics import Statistics
@@ -62,8 +62,10 @@ class SeveralDevices:
         return engine.result(own)
 
 
-def open_on_devices(request: EngineRequest, *, devices: Sequence[int], trust_foreign: bool = False) -> Engine:
-    """Return TensorRT on the GPUs of these indices.
+def open_on_devices(
+    request: EngineRequest, *, devices: Sequence[int], open_on: Callable[[EngineRequest, int], Engine]
+) -> Engine:
+    """Return an engine on the GPUs of these indices; `open_on` makes that of one.
 
     Raises `UnavailableError` for one that is not there, and `UsageError` for GPUs of different kinds: each would choose
     kernels of its own, and the labels would depend on which GPU had which tile.
@@ -76,5 +78,5 @@ def open_on_devices(request: EngineRequest, *, devices: Sequence[int], trust_for
                 cause=f"{first.index} is {first.name}, and {one.index} is {one.name}",
                 hint="--devices takes GPUs of one kind; start a run for each of the others",
             )
-    engines = [TensorRtEngine(request, device=index, trust_foreign=trust_foreign) for index in devices]
+    engines = [open_on(request, index) for index in devices]
     return SeveralDevices(engines) if others else engines[0]

@@ -1,4 +1,4 @@
-"""The ONNX Runtime engine: CPUs everywhere, and CUDA where `onnxruntime-gpu` finds a device.
+"""The ONNX Runtime engine on a processor of any kind; for NVIDIA GPUs there is `engine_onnxruntime_cuda`.
 
 One session with free sizes serves every shape of a plan, as fast as a session for each would, and holds the weights
 once. Inputs and outputs are bound to memory that the engine owns: nothing is copied. `submit` hands a slot to one
@@ -7,8 +7,6 @@ worker thread, so that the caller can prepare the next one while a batch is comp
 
 from __future__ import annotations
 
-import ctypes
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import metadata
@@ -99,7 +97,7 @@ def import_onnxruntime() -> Any:
 def open_session(path: Path, *, threads: int) -> Any:
     """Load a model into an `InferenceSession` with options that were measured on two cores.
 
-    Raises `UnavailableError` if CUDA was found and then not taken, and `DataError` if the model is refused.
+    Raises `DataError` if the model is refused.
     """
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
@@ -109,18 +107,8 @@ def open_session(path: Path, *, threads: int) -> Any:
     options.enable_mem_pattern = False  # with several shapes it took a quarter more memory and was not faster
     # Threads that spin between two layers take the processor from readers and writers, and win nothing on large tiles.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    provider = _provider(onnxruntime)
-    if provider == "CUDAExecutionProvider":
-        onnxruntime.preload_dlls()  # of the nvidia packages beside it
     with translated("ONNX Runtime", str(path)):
-        session = onnxruntime.InferenceSession(path, options, providers=[provider])
-    if provider not in session.get_providers():
-        raise UnavailableError(
-            f"ONNX Runtime could not start {provider}",
-            cause="the device was found, and its libraries (CUDA, cuDNN) were not",
-            hint='pip install "unetctl[gpu]", or without onnxruntime-gpu: ' + INSTALL,
-        )
-    return session
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def run_file(path: Path, batches: Iterable[Mapping[str, NDArray[Any]]], *, threads: int) -> Iterator[dict[str, Any]]:
@@ -135,22 +123,22 @@ def run_file(path: Path, batches: Iterable[Mapping[str, NDArray[Any]]], *, threa
 
 def status() -> EngineStatus:
     """Say whether ONNX Runtime can run here, and which of its variants are installed over each other."""
-    installed = {name: _version(name) for name in VARIANTS if _version(name)}
+    installed = {name: installed_version(name) for name in VARIANTS if installed_version(name)}
     several = f"{' and '.join(installed)} are installed and overwrite each other" if len(installed) > 1 else ""
     tidy = f"pip uninstall {' '.join(installed)}; then {INSTALL}" if several else ""
     try:
         onnxruntime = import_onnxruntime()
-        device = "CUDA" if _provider(onnxruntime) == "CUDAExecutionProvider" else "CPU"
+        version = onnxruntime.__version__
     except (UnavailableError, AttributeError) as error:  # of two variants one was removed: an empty module is left
         why = getattr(error, "cause", "") or str(error)
         return EngineStatus(name="onnxruntime", version="", usable=False, why_not=several or why, hint=tidy or INSTALL)
     return EngineStatus(
         name="onnxruntime",
-        version=onnxruntime.__version__,
+        version=version,
         usable=True,
         why_not=several,
         hint=tidy,
-        device=device,
+        device="CPU",
     )
 
 
@@ -171,23 +159,8 @@ def engine_bytes(model: Model, shape: tuple[int, int], batch: int, slots: int) -
     return LIBRARY_BYTES + int(4 * values) + slots * slot_bytes(spec, shape, batch)
 
 
-def _provider(onnxruntime: Any) -> str:
-    """Return the provider to use: CUDA where this build has it and a device answers (NOT RUN on a GPU so far)."""
-    has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-    return "CUDAExecutionProvider" if has_cuda and _cuda_devices() else "CPUExecutionProvider"
-
-
-def _cuda_devices() -> int:
-    """Ask the driver how many devices there are; ONNX Runtime itself would fall back to the CPU without a word."""
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
-    except OSError:
-        return 0
-    count = ctypes.c_int()
-    return 0 if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) else count.value
-
-
-def _version(distribution: str) -> str:
+def installed_version(distribution: str) -> str:
+    """Return the version of an installed distribution; empty if there is none."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from unetctl.runtime import cuda, tensorrt_choice
 from unetctl.runtime.cost import layers, weight_values
 from unetctl.runtime.cuda_stream import open_event, open_stream
+from unetctl.runtime.cuda_words import out_of_memory
 from unetctl.runtime.engine import Result, normalisation_inputs, slot_bytes
 from unetctl.runtime.engine_acceptance import accept_engine
 from unetctl.runtime.engine_file import SUFFIX, EngineFile, read_engine_file
@@ -138,7 +139,7 @@ class TensorRtEngine:
                 ready.append(slot)
         except ResourceError as error:
             if not ready:
-                raise cuda.out_of_memory(needed_bytes, free_bytes=free_bytes, cause=error.cause) from error
+                raise out_of_memory(needed_bytes, free_bytes=free_bytes, cause=error.cause) from error
             slots[len(ready)].unload()
             LOG.warning(
                 "the GPU has too little memory for %d tiles in flight: going on with %d, more slowly (%s)",

@@ -60,11 +60,14 @@ class EngineChoice:
     bytes_needed: Callable[[Model, tuple[int, int], int, int], int]
     """Of the model, the largest input shape `(H, W)`, the batch and the slots: see `engine_bytes`."""
     fixed_shapes: Callable[[Model], tuple[tuple[int, int], ...]] = lambda _: ()
-    """The input shapes `(H, W)` that it works in, padding smaller tiles; none if it takes any at once."""
+    """The input shapes `(H, W)` that it works in, or that the memory of its device holds; smaller tiles are well too.
+    None if it takes any at once."""
     hint: Precision | None = None
     """What it computes an fp32 graph in; None: in what the graph says."""
     precision_reason: str = ""
     """Why in this precision."""
+    is_tried_first: bool = False
+    """The model's golden tiles must go through it before anything else: no export compared it on this device."""
 
     def precision(self, model: Model) -> str:
         """Return what a run of `model` computes in."""
@@ -102,10 +105,16 @@ class EngineEntry:
     """It computes as many batches side by side as `EngineRequest.streams` says."""
     takes_device: bool = False
     """`--device` can name what it runs on, so `status` takes that name."""
+    is_on_a_gpu: bool = False
+    """The memory of a device limits its tiles, so `module` also has `fixed_shapes(model)`; and what an export compared
+    was this engine on that machine's GPU, so here it is tried on the golden tiles before it runs."""
 
 
 ENGINES: dict[str, EngineEntry] = {
     "tensorrt": EngineEntry(module="unetctl.runtime.engine_tensorrt", engine="TensorRtEngine", has_fixed_shapes=True),
+    "onnxruntime-cuda": EngineEntry(
+        module="unetctl.runtime.engine_onnxruntime_cuda", engine="OnnxRuntimeCudaEngine", is_on_a_gpu=True
+    ),
     "openvino": EngineEntry(
         module="unetctl.runtime.engine_openvino", engine="OpenVinoEngine", has_streams=True, takes_device=True
     ),
@@ -156,6 +165,7 @@ def choose_engine(
             fixed_shapes=partial(fixed_shapes, one.name),
             hint=hint,
             precision_reason=computes_in.reason if computes_in else "",
+            is_tried_first=bool(device) or ENGINES[one.name].is_on_a_gpu,
         )
     if refusals:
         raise refusals[0]
@@ -212,8 +222,9 @@ def engine_bytes(name: str, model: Model, shape: tuple[int, int], batch: int, sl
 
 
 def fixed_shapes(name: str, model: Model) -> tuple[tuple[int, int], ...]:
-    """Return the input shapes `(H, W)` that an engine works in with `model`; none if it takes any at once."""
-    found: tuple[tuple[int, int], ...] = _module(name).fixed_shapes(model) if ENGINES[name].has_fixed_shapes else ()
+    """Return the input shapes `(H, W)` of an engine with `model`, as `EngineChoice` has them."""
+    has_some = ENGINES[name].has_fixed_shapes or ENGINES[name].is_on_a_gpu
+    found: tuple[tuple[int, int], ...] = _module(name).fixed_shapes(model) if has_some else ()
     return found
 
 

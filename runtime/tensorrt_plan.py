@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from unetctl.runtime.cuda import NOTHING_LOST, free_device_bytes, out_of_memory
+from unetctl.runtime.cuda import free_device_bytes
+from unetctl.runtime.cuda_words import NOTHING_LOST, out_of_memory
 from unetctl.runtime.engine_file import EngineFile
 from unetctl.runtime.engine_trust import trusted_plan
 from unetctl.runtime.errors import DataError, UnavailableError, UnetctlError

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from unetctl.runtime.cuda import release
-from unetctl.runtime.cuda_memory import DevicePlanes, device_memory, download, pinned_array, upload
+from unetctl.runtime.cuda_memory import DevicePlanes, device_memory, download, pinned_zeros, upload
 from unetctl.runtime.cuda_stream import capture, close_graph, record, replay, synchronize, wait_for
 from unetctl.runtime.geometry import shrinkage_px
 from unetctl.runtime.slot_memory import SlotMemory
@@ -46,9 +46,9 @@ class TensorRtSlot:
         self, spec: ModelSpec, batch: int, area_px: int, outputs: Sequence[str], *, stream: Any, event: Any
     ) -> None:
         self._spec, self._batch, self._outputs = spec, batch, outputs
-        self._memory = SlotMemory(spec, batch, area_px, list(outputs), allocate=_pinned)
+        self._memory = SlotMemory(spec, batch, area_px, list(outputs), allocate=pinned_zeros)
         per_image = spec.normalisation.scope is Scope.IMAGE
-        self._figures = {name: _pinned(len(spec.channels), np.float32) for name in ("shift", "scale") if per_image}
+        self._figures = {name: pinned_zeros(len(spec.channels), np.float32) for name in ("shift", "scale") if per_image}
         self._stream, self._event = stream, event
         self._shape = (0, 0)
         self._lanes: dict[tuple[int, int], Lane] = {}
@@ -156,9 +156,3 @@ def device_bytes(spec: ModelSpec, outputs: Iterable[str], plans: Iterable[Loaded
         }
         found |= {name: max(size, found.get(name, 0)) for name, size in needed.items()}
     return found
-
-
-def _pinned(count: int, dtype: DTypeLike) -> NDArray[Any]:
-    """Return an array of zeros `[count]` in pinned memory."""
-    kind = np.dtype(dtype)
-    return pinned_array(count * kind.itemsize).view(kind)

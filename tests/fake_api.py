@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable
 from enum import IntEnum
@@ -30,6 +31,10 @@ def api(values: int) -> Callable[[Callable[..., Any]], Api]:
     def decorate(method: Callable[..., Any]) -> Api:
         @wraps(method)
         def call(self: FakeApi, *arguments: Any) -> tuple[Any, ...]:
+            with self.lock:  # of two threads one goes after the other, or a fault would not be the same each time
+                return called(self, *arguments)
+
+        def called(self: FakeApi, *arguments: Any) -> tuple[Any, ...]:
             name, found = method.__name__, None
             self.calls[name] += 1
             code = self.lost or self.faults.pop((name, self.calls[name]), None)
@@ -56,6 +61,7 @@ class FakeApi:
     def __init__(self, *, devices: int = 1, total_bytes: int = 1 << 30) -> None:
         self.devices, self.total_bytes = devices, total_bytes
         self.streams = FakeStreams()
+        self.lock = threading.RLock()
         self.calls: Counter[str] = Counter()
         self.faults: dict[tuple[str, int], Code] = {}
         self.lost: Code | None = None

@@ -1,12 +1,14 @@
-"""The torch engine: the reference, straight from a checkpoint, in fp32 on a CPU or a CUDA device.
+"""The torch engine: the reference, straight from a checkpoint, in fp32 unless another precision is asked for by name.
 
-It runs the same per-pixel graph that the exporter writes (`unetctl.trainer.deploy`), eagerly, in one worker thread.
+It runs the same per-pixel graph that the exporter writes (`unetctl.trainer.deploy`): on a processor eagerly, in one
+worker thread; on an NVIDIA GPU as `unetctl.trainer.torch_cuda` does.
 """
 
 from __future__ import annotations
 
 import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,14 +17,19 @@ import torch
 from numpy.typing import NDArray
 
 from unetctl.runtime.cost import activation_values, layers, weight_values
+from unetctl.runtime.device_tiles import Shape, largest_shapes
 from unetctl.runtime.engine import Engine, Result, normalisation_inputs, slot_bytes
 from unetctl.runtime.engines import EngineChoice, EngineRequest, EngineStatus
-from unetctl.runtime.errors import ResourceError, UnavailableError
+from unetctl.runtime.errors import ResourceError, UnavailableError, UsageError
 from unetctl.runtime.model import Model
+from unetctl.runtime.precision import Precision
+from unetctl.runtime.precision_choice import AUTO, parse_precision
 from unetctl.runtime.spec import ExportRecord, PixelType, Scope
 from unetctl.runtime.statistics import Statistics
 from unetctl.trainer.checkpoint import Checkpoint
 from unetctl.trainer.deploy import DeployGraph, image_bytes
+from unetctl.trainer.lowered import DTYPES, in_precision
+from unetctl.trainer.torch_cuda import TorchCudaEngine, device_bytes, free_bytes, host_bytes
 
 LIBRARY_BYTES = 256 << 20
 ACTIVATION_FACTOR = 2.0
@@ -31,23 +38,17 @@ torch 2.13). It varies, because memory goes back to the C library and not always
 
 
 class TorchEngine:
-    """An `Engine` over a checkpoint; `request.model` gives the outputs and is otherwise not used."""
+    """An `Engine` on the processor; `request.model` gives the outputs and is otherwise not used."""
 
-    def __init__(self, checkpoint: Checkpoint, request: EngineRequest, *, device: str = "cpu") -> None:
+    def __init__(self, checkpoint: Checkpoint, request: EngineRequest) -> None:
         self.slots = request.slots
         self._checkpoint = checkpoint
         self._request = request
-        self._device = device
 
     def __enter__(self) -> Self:
-        if self._device != "cpu" and not torch.cuda.is_available():
-            raise UnavailableError(
-                f"torch has no device {self._device}",
-                cause="torch.cuda.is_available() is false",
-                hint="install the driver and the CUDA build of torch, or use the CPU",
-            )
         spec, request = self._checkpoint.spec, self._request
-        self._graph = DeployGraph(self._checkpoint.network, spec, request.model.record.outputs).to(self._device).eval()
+        network = in_precision(self._checkpoint.network, request.hint)
+        self._graph = DeployGraph(network, spec, request.model.record.outputs).eval()
         dtype = np.uint16 if spec.pixel_type is PixelType.UINT16 else np.uint8
         values = request.batch * len(spec.channels) * max(height * width for height, width in request.shapes)
         self._memory = [np.zeros(values, dtype=dtype) for _ in range(self.slots)]
@@ -76,35 +77,69 @@ class TorchEngine:
         return self._pending[slot].result()
 
     def _run(self, image: NDArray[Any], statistics: Statistics | None) -> Result:
-        inputs = [torch.from_numpy(image_bytes(image)).to(self._device)]
+        inputs = [torch.from_numpy(image_bytes(image))]
         if self._checkpoint.spec.normalisation.scope is Scope.IMAGE:
             figures = normalisation_inputs(self._checkpoint.spec, statistics)
-            inputs += [torch.from_numpy(one).to(self._device) for one in figures]
+            inputs += [torch.from_numpy(one) for one in figures]
         try:
             with torch.inference_mode():
-                found = [one.cpu().numpy() for one in self._graph(*inputs)]
+                found = [one.numpy() for one in self._graph(*inputs)]
         except torch.OutOfMemoryError as error:
             raise ResourceError(
-                f"torch has too little memory for {image.shape} on {self._device}", hint="a smaller --max-memory"
+                f"torch has too little memory for {image.shape}", hint="a smaller --max-memory"
             ) from error
         return Result(labels=found[0], probabilities=found[1] if len(found) > 1 else None)
 
 
-def torch_choice(checkpoint: Checkpoint, *, device: str = "auto") -> EngineChoice:
-    """Return the torch engine for `checkpoint` as `unetctl.runtime` takes it; `auto` is CUDA where there is one."""
+def torch_choice(checkpoint: Checkpoint, *, device: str = "auto", precision: str = AUTO) -> EngineChoice:
+    """Return the torch engine for `checkpoint` as `unetctl.runtime` takes it; `auto` is CUDA where there is one.
+
+    `precision` is `auto`, which is fp32, or a name. No export compared what is not fp32 on a processor: the choice says
+    that it must be tried first. Raises `UsageError` and `UnavailableError`.
+    """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    is_on_gpu, hint = device != "cpu", _hint(precision, device)
 
     def open_engine(request: EngineRequest) -> Engine:
-        return TorchEngine(checkpoint, request, device=device)
+        request = replace(request, hint=hint)
+        return TorchCudaEngine(checkpoint, request) if is_on_gpu else TorchEngine(checkpoint, request)
+
+    def fixed_shapes(model: Model) -> tuple[Shape, ...]:
+        room = free_bytes() if is_on_gpu else None
+        return (
+            () if room is None else largest_shapes(model.spec.depth, room, lambda one: device_bytes(model, one, 1, 3))
+        )
 
     return EngineChoice(
         name="torch",
-        description=f"torch {torch.__version__} on {device}",
+        description=f"torch {torch.__version__} on {device}" + (f", {hint}" if hint else ""),
         reason="only torch runs a checkpoint",
         open=open_engine,
-        bytes_needed=engine_bytes,
+        bytes_needed=host_bytes if is_on_gpu else engine_bytes,
+        fixed_shapes=fixed_shapes,
+        hint=hint,
+        precision_reason="asked for; its golden tiles were tried" if hint else "the checkpoint's own",
+        is_tried_first=is_on_gpu or hint is not None,
     )
+
+
+def _hint(precision: str, device: str) -> Precision | None:
+    """Return what the network is to be computed in, None for fp32. Raises `UsageError` and `UnavailableError`."""
+    if precision in (AUTO, Precision.FP32):
+        return None
+    asked = parse_precision(precision)
+    if asked not in DTYPES:
+        raise UsageError(
+            f"a checkpoint cannot be computed in {asked}",
+            cause=f"{asked} is a model of its own",
+            hint=f"unetctl export --precision {asked}",
+        )
+    if asked is Precision.FP16 and device == "cpu":
+        raise UnavailableError(
+            "torch computes in fp16 on a GPU alone", cause="torch.cuda.is_available() is false", hint="--precision bf16"
+        )
+    return asked
 
 
 def engine_bytes(model: Model, shape: tuple[int, int], batch: int, slots: int) -> int:
@@ -131,5 +166,11 @@ def checkpoint_model(checkpoint: Checkpoint, outputs: tuple[str, ...] = ("labels
 
 def status() -> EngineStatus:
     """Say what the torch engine would run on."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    return EngineStatus(name="torch", version=torch.__version__, usable=True, device=device)
+    is_on_gpu = torch.cuda.is_available()
+    return EngineStatus(
+        name="torch",
+        version=torch.__version__,
+        usable=True,
+        device=torch.cuda.get_device_name() if is_on_gpu else "CPU",
+        hints=(Precision.FP16, Precision.BF16) if is_on_gpu else (Precision.BF16,),
+    )

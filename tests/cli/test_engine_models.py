@@ -14,7 +14,7 @@ from tests.fakes import fake_choice, fake_model
 from tests.runtime.engines_made import engine_in, target
 from tests.runtime.fake_builder import GPU
 from unetctl.cli import engine_models
-from unetctl.cli.engine_models import TensorRtOptions, parse_devices
+from unetctl.cli.engine_models import GpuOptions, parse_devices
 from unetctl.runtime import cuda
 from unetctl.runtime.engine_file import record_path
 from unetctl.runtime.engine_tensorrt import TensorRtEngine
@@ -84,14 +84,14 @@ def test_foreign_plans_are_trusted_only_where_that_was_said() -> None:
         assert isinstance(loader, partial)
         assert (loader.func, loader.keywords) == (TensorRtEngine, {"trust_foreign": trust_engine})
     choice = replace(fake_choice(), name="tensorrt")
-    assert TensorRtOptions().applied(choice) is choice
-    trusted = TensorRtOptions(trust_engine=True).applied(choice)
+    assert GpuOptions().applied(choice) is choice
+    trusted = GpuOptions(trust_engine=True).applied(choice)
     assert isinstance(trusted.open, partial)
     assert isinstance(trusted.fixed_shapes, partial), "tiles are cut for foreign plans too"
-    for one in (trusted.open, trusted.fixed_shapes):
+    for one in (trusted.open.keywords["open_on"], trusted.fixed_shapes):
         assert one.keywords["trust_foreign"] is True
     with pytest.raises(UsageError, match="--trust-engine"):
-        TensorRtOptions(trust_engine=True).applied(fake_choice())
+        GpuOptions(trust_engine=True).applied(fake_choice())
 
 
 def test_devices_are_counted_from_0_and_named_once() -> None:
@@ -114,12 +114,12 @@ def test_several_devices_are_said_and_their_memory_is_counted(unetctl: Type, mon
         return 0
 
     choice = replace(fake_choice(), name="tensorrt", bytes_needed=bytes_needed)
-    shared = TensorRtOptions(devices=(0, 1)).applied(choice)
+    shared = GpuOptions(devices=(0, 1)).applied(choice)
     assert shared.description == "tensorrt 11.4 on GPU 0, devices 0, 1"
-    assert TensorRtOptions(devices=(1,)).applied(choice).description == "tensorrt 11.4 on GPU 1, device 1"
+    assert GpuOptions(devices=(1,)).applied(choice).description == "tensorrt 11.4 on GPU 1, device 1"
     with pytest.raises(UnavailableError, match="device 2"):
-        TensorRtOptions(devices=(2, 0)).applied(choice)
+        GpuOptions(devices=(2, 0)).applied(choice)
     shared.bytes_needed(fake_model(), (60, 60), 1, 3)
     assert slots == [6]
     said = unetctl("segment", "x.tif", "--model", "nuclei", "--engine", "onnxruntime", "--devices", "0,1")
-    assert (said.code, "--devices is for TensorRT" in said.err) == (2, True)
+    assert (said.code, "--devices is for tensorrt and onnxruntime-cuda" in said.err) == (2, True)

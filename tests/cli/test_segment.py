@@ -235,6 +235,17 @@ def test_a_checkpoint_runs_on_torch(unetctl: Type, model: Path) -> None:
     assert np.mean(by_torch != tifffile.imread("slide.labels.ome.tif")) < 0.001
 
 
+def test_a_checkpoint_runs_in_bf16_where_that_was_asked_for_and_its_golden_tiles_pass(
+    unetctl: Type, model: Path
+) -> None:
+    checkpoint, image = model.with_suffix(".safetensors"), write_image("slide.tif")
+    said = unetctl("segment", image, "--model", checkpoint, "--precision", "bf16", "--json")
+    assert said.code == 0, said.err
+    assert json.loads(said.out)["precision"] == "bf16"
+    refused = unetctl("segment", image, "--model", checkpoint, "--precision", "int8", "--overwrite")
+    assert (refused.code, "unetctl export --precision int8" in refused.err) == (2, True)
+
+
 def test_an_engine_that_cannot_run_the_file_says_which_can(unetctl: Type, model: Path) -> None:
     image = write_image("slide.tif")
     said = unetctl("segment", image, "--model", model, "--engine", "torch")

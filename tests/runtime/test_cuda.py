@@ -11,9 +11,10 @@ import pytest
 from tests.fake_cuda import FakeCuda
 from unetctl.cli.exit_codes import ExitCode, exit_code
 from unetctl.runtime import cuda
-from unetctl.runtime.cuda import LOST, call, device, device_count
+from unetctl.runtime.cuda import call, device, device_count
 from unetctl.runtime.cuda_memory import DevicePlanes, device_memory, download, pinned_array, upload
 from unetctl.runtime.cuda_stream import capture, open_event, open_stream, record, replay, synchronize, wait_for
+from unetctl.runtime.cuda_words import LOST
 from unetctl.runtime.errors import ResourceError, UnavailableError
 
 

@@ -14,13 +14,19 @@ from tests.engine_contract import EngineCase
 from tests.fake_api import Code
 from tests.fake_gpu import FakeGpu, build_here, integer_case, request_for
 from tests.models import random_pixels
+from unetctl.runtime.engine import Engine
 from unetctl.runtime.engine_devices import open_on_devices
-from unetctl.runtime.engines import EngineChoice
+from unetctl.runtime.engine_tensorrt import TensorRtEngine
+from unetctl.runtime.engines import EngineChoice, EngineRequest
 from unetctl.runtime.errors import ResourceError, UnavailableError, UsageError
 from unetctl.runtime.geometry import input_px
 from unetctl.runtime.segmentation import segment
 
 CHUNK = (input_px(512, 2), input_px(512, 2))
+
+
+def open_on(request: EngineRequest, index: int) -> Engine:
+    return TensorRtEngine(request, device=index)
 
 
 @pytest.fixture
@@ -41,7 +47,7 @@ def choice(*devices: int) -> EngineChoice:
         name="tensorrt",
         description="TensorRT on two fakes",
         reason="the test asked for it",
-        open=partial(open_on_devices, devices=devices),
+        open=partial(open_on_devices, devices=devices, open_on=open_on),
         bytes_needed=lambda _model, shape, _batch, _slots: 0 if max(shape) <= CHUNK[0] else 1 << 50,
     )
 
@@ -70,7 +76,7 @@ def test_two_devices_give_the_bytes_of_one_and_both_work(gpu: FakeGpu, case: Eng
 def test_slots_are_dealt_in_turn_and_a_device_with_fewer_has_fewer(gpu: FakeGpu, case: EngineCase) -> None:
     request = request_for(case.model, [CHUNK], slots=3)
     gpu.tensorrt.activation_bytes = 220 << 20  # the fake has one memory for both: three on the first, one on the second
-    with open_on_devices(request, devices=(0, 1)) as engine:
+    with open_on_devices(request, devices=(0, 1), open_on=open_on) as engine:
         assert engine.slots == 4
         pixels = [random_pixels(case.model.spec, (1, 1, *CHUNK), seed) for seed in range(4)]
         before = ran_on(gpu)
@@ -89,17 +95,20 @@ def test_gpus_of_different_kinds_are_refused(gpu: FakeGpu, case: EngineCase, mon
 
     monkeypatch.setattr(gpu.cuda, "cudaGetDeviceProperties", properties)
     with pytest.raises(UsageError, match="not of one kind") as caught:
-        open_on_devices(request_for(case.model, [CHUNK]), devices=(0, 1))
+        open_on_devices(request_for(case.model, [CHUNK]), devices=(0, 1), open_on=open_on)
     assert "NVIDIA Fake 1" in caught.value.cause
 
 
 def test_a_device_that_is_not_there_is_named(gpu: FakeGpu, case: EngineCase) -> None:
     with pytest.raises(UnavailableError, match="no CUDA device 2"):
-        open_on_devices(request_for(case.model, [CHUNK]), devices=(0, 2))
+        open_on_devices(request_for(case.model, [CHUNK]), devices=(0, 2), open_on=open_on)
 
 
 def test_what_fails_on_the_second_gives_back_what_the_first_has(gpu: FakeGpu, case: EngineCase) -> None:
     gpu.tensorrt.activation_bytes = 300 << 20  # three fit, all of them on the first
-    with pytest.raises(ResourceError), open_on_devices(request_for(case.model, [CHUNK], slots=3), devices=(0, 1)):
+    with (
+        pytest.raises(ResourceError),
+        open_on_devices(request_for(case.model, [CHUNK], slots=3), devices=(0, 1), open_on=open_on),
+    ):
         pass
     assert not gpu.cuda.streams.device_bytes()

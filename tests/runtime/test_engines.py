@@ -68,7 +68,9 @@ def test_a_missing_package_gives_the_line_that_installs_it(monkeypatch: pytest.M
 
 def test_variants_installed_over_each_other_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        engine_onnxruntime, "_version", lambda name: "1.31.1" if name in ("onnxruntime", "onnxruntime-gpu") else ""
+        engine_onnxruntime,
+        "installed_version",
+        lambda name: "1.31.1" if name in ("onnxruntime", "onnxruntime-gpu") else "",
     )
     found = status_of("onnxruntime")
     assert "onnxruntime and onnxruntime-gpu" in found.why_not

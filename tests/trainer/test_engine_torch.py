@@ -13,7 +13,8 @@ from unetctl.runtime.check import check_model
 from unetctl.runtime.engine import Engine
 from unetctl.runtime.engines import EngineRequest
 from unetctl.runtime.errors import UnavailableError
-from unetctl.trainer.engine_torch import TorchEngine, checkpoint_model, status, torch_choice
+from unetctl.trainer.engine_torch import checkpoint_model, status, torch_choice
+from unetctl.trainer.torch_cuda import TorchCudaEngine
 
 
 class TestTorch(EngineContract):
@@ -25,6 +26,15 @@ class TestTorch(EngineContract):
 class TestTorchOnCuda(EngineContract):
     def open(self, case: EngineCase, request: EngineRequest) -> Engine:
         return torch_choice(case.checkpoint, device="cuda").open(request)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="NOT RUN: no CUDA device")
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+def test_the_gpu_gives_the_labels_of_the_golden_tiles_in_each_precision(tmp_path: Path, precision: str) -> None:
+    checkpoint = read_case(tiny_model(tmp_path)).checkpoint
+    choice = torch_choice(checkpoint, device="cuda", precision=precision)
+    (row,) = check_model(checkpoint_model(checkpoint), {"torch": choice.open}, precision=precision)
+    assert row.passed
 
 
 def test_a_checkpoint_is_a_model_that_passes_its_own_check(tmp_path: Path) -> None:
@@ -47,5 +57,5 @@ def test_the_choice_says_what_it_runs_on_and_what_it_needs(tmp_path: Path) -> No
 def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
     case = read_case(tiny_model(tmp_path))
     request = EngineRequest(model=case.model, shapes=(SMALL,), batch=1, slots=1, threads=1)
-    with pytest.raises(UnavailableError, match="cuda"), TorchEngine(case.checkpoint, request, device="cuda"):
+    with pytest.raises(UnavailableError, match="cuda"), TorchCudaEngine(case.checkpoint, request):
         pass

@@ -1,0 +1,67 @@
+"""A session of ONNX Runtime on an NVIDIA GPU: how it is opened, and what it refuses to do without a word.
+
+What ONNX Runtime would do in silence is made an error: to open without the GPU, to fall back to the processor when it
+fails, to compute single layers on the processor. Kernels are chosen by cuDNN's rules and not by timing them, so that
+every process and every GPU of a kind chooses the same: see docs/decisions/0011-kernels-are-chosen-by-rule.md.
+NOT RUN on a GPU so far.
+"""
+
+from __future__ import annotations
+
+import io
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from unetctl.runtime.cuda import free_device_bytes
+from unetctl.runtime.cuda_words import translated_cuda
+from unetctl.runtime.engine_onnxruntime import import_onnxruntime
+from unetctl.runtime.errors import DataError, UnavailableError
+
+PROVIDER = "CUDAExecutionProvider"
+INSTALL = 'with an NVIDIA GPU and its driver: pip uninstall onnxruntime; pip install "unetctl[gpu]"'
+
+OPTIONS = {
+    "use_tf32": "0",  # fp32 is fp32; in an fp16 graph there is little that it would speed up
+    "cudnn_conv_algo_search": "HEURISTIC",
+    "arena_extend_strategy": "kSameAsRequested",  # or it takes twice what it needs, to grow into
+}
+
+ON_THE_PROCESSOR = "assigned to the default CPU EP"
+"""What ONNX Runtime says of layers for which it would need the processor: all, if the GPU's libraries are missing."""
+
+
+def open_cuda_session(path: Path, device: int, *, graphs: bool) -> Any:
+    """Load a model onto the GPU of index `device`; with `graphs` each `gpu_graph_id` is recorded and replayed.
+
+    Raises `UnavailableError` if anything of it would run on the processor, `ResourceError` if the memory of the GPU
+    does not suffice, and `DataError` if the model is refused.
+    """
+    onnxruntime = import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is raised, and said once
+    options.enable_mem_pattern = False  # memory that it takes in a later run cannot be recorded in a graph
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    chosen = {**OPTIONS, "device_id": str(device), "enable_cuda_graph": str(int(graphs))}
+    said = io.StringIO()
+    with redirect_stdout(said):  # it prints which libraries are missing
+        onnxruntime.preload_dlls()  # of the nvidia packages beside it
+    try:
+        with translated_cuda("ONNX Runtime", str(path), free_bytes=free_device_bytes):
+            session = onnxruntime.InferenceSession(path, options, providers=[(PROVIDER, chosen)], enable_fallback=0)
+    except DataError as error:
+        if ON_THE_PROCESSOR not in error.cause:
+            raise
+        raise _not_on_the_gpu(" ".join(said.getvalue().split()) or error.cause) from error
+    if session.get_providers()[:1] != [PROVIDER]:
+        raise _not_on_the_gpu(" ".join(said.getvalue().split()) or f"it took {', '.join(session.get_providers())}")
+    return session
+
+
+def _not_on_the_gpu(cause: str) -> UnavailableError:
+    return UnavailableError(
+        "ONNX Runtime would compute on the processor, and not on the GPU alone",
+        cause=cause,
+        hint="the GPU's libraries, CUDA 13 and cuDNN 9, come with "
+        'pip install "unetctl[gpu]"; or --engine onnxruntime, for the processor',
+    )
