@@ -54,7 +54,10 @@ def tuned_run(
 
     key = TuningKey.here(runnable.model.sha256, wish.device)
     try:
-        tuning = TuningStore().load(key, engines_here(path, runnable))
+        store = TuningStore()
+        if not store.knows(key):  # before every engine's library is imported for its version
+            return plain
+        tuning = store.load(key, engines_here(path, runnable))
     except StorageError:  # a user without a folder for it remembers nothing
         return plain
     except UnetctlError as error:

@@ -28,12 +28,12 @@ from unetctl.runtime.engine import Result, normalisation_inputs, refuse_other_ou
 from unetctl.runtime.engine_onnxruntime import import_onnxruntime
 from unetctl.runtime.engines import EngineRequest, EngineStatus
 from unetctl.runtime.errors import DataError, ResourceError, UnavailableError
-from unetctl.runtime.memory import SLOTS
 from unetctl.runtime.model import Model
 from unetctl.runtime.onnxruntime_session import INSTALL, PROVIDER, open_cuda_session
 from unetctl.runtime.onnxruntime_slot import OnnxRuntimeSlot
 from unetctl.runtime.spec import Scope
 from unetctl.runtime.statistics import Statistics
+from unetctl.runtime.tile_choice import SLOTS
 
 LOG = logging.getLogger(__name__)
 

@@ -143,9 +143,11 @@ def choose_engine(
     `caches` it may keep what it compiled. Raises `UsageError` for an unknown name, `UnavailableError` where it cannot
     run, and `RefusedError` for a precision that was not accepted.
     """
-    found = [_module(one).status(device) if device else _module(one).status() for one in _wanted(name, device)]
+    found: list[EngineStatus] = []
     refusals: list[RefusedError | UnavailableError] = []
-    for one in found:
+    for wanted in _wanted(name, device):  # one after another: to ask an engine is to import its library
+        one = _module(wanted).status(device) if device else _module(wanted).status()
+        found.append(one)
         if not one.usable:
             continue
         try:

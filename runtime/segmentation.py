@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetctl.runtime.blank import BlankTiles
+from unetctl.runtime.check import refuse_other_labels
 from unetctl.runtime.continuation import begin, kept_if_it_fails
 from unetctl.runtime.engines import EngineChoice, choose_engine
 from unetctl.runtime.image import ArraySource, open_image
@@ -53,6 +54,8 @@ def segment(
     """
     model = read_model(model) if isinstance(model, str | Path) else model
     choice = choose_engine(engine, model, precision=precision) if isinstance(engine, str) else engine
+    if choice.is_tried_first:
+        refuse_other_labels(model, choice)
     source = ArraySource(image)
     run = prepare(source, model, choice, resources or Resources.of_this_machine())
     labels = np.empty((source.info.planes, source.info.height, source.info.width), np.uint8)

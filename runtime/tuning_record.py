@@ -123,6 +123,10 @@ class TuningStore:
             raise DataError(f"the engines were {then}, and are {now}", hint=AGAIN)
         return found
 
+    def knows(self, key: TuningKey) -> bool:
+        """Tell whether there is a record for `key`, sound or not."""
+        return (self._folder / key.file_name()).exists()
+
     def save(self, tuning: Tuning) -> Path:
         """Remember it in place of what was, and return the file. Raises `OSError`."""
         path = self._folder / tuning.key.file_name()
