@@ -22,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--base-channels", type=int, default=32, metavar="N")
-    parser.add_argument("--steps", type=int, default=150, metavar="N", help="as for benchmarks.speed")
+    parser.add_argument("--steps", type=int, default=400, metavar="N", help="as for benchmarks.speed")
     parser.add_argument("--sides", type=int, nargs="+", default=[8192, 16384], metavar="PX")
     parser.add_argument("--engine", default="openvino")
     parser.add_argument("--precision", default="bf16", choices=("fp32", "bf16", "int8"))

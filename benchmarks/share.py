@@ -51,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.share", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--base-channels", type=int, default=32, metavar="N")
-    parser.add_argument("--steps", type=int, default=150, metavar="N", help="as for benchmarks.speed")
+    parser.add_argument("--steps", type=int, default=400, metavar="N", help="as for benchmarks.speed")
     parser.add_argument("--colour", choices=COLOURS, default="gray")
     parser.add_argument("--side", type=int, default=8192, metavar="PX", help="fp32 gets half of it")
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16", "int8"], metavar="NAME")

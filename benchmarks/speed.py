@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--base-channels", type=int, default=32, metavar="N")
     parser.add_argument(
-        "--steps", type=int, default=150, metavar="N", help="of training, so that labels mean something"
+        "--steps", type=int, default=400, metavar="N", help="of training, so that labels mean something"
     )
     parser.add_argument("--side", type=int, default=4096, metavar="PX")
     parser.add_argument("--rounds", type=int, default=3, metavar="N")

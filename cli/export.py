@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,6 +100,7 @@ def export(
     choice = _checkpoint(model, config)
     with needs_extra("export", "exporting"):
         from unetctl.exporter.export import export_model
+        from unetctl.exporter.project_tiles import labelled_tiles
         from unetctl.trainer.checkpoint import read_spec
 
         spec = read_spec(choice.path)
@@ -126,6 +128,7 @@ def export(
                     averaging=tta,
                     precision=computes_in,
                     images=images,
+                    labelled=partial(labelled_tiles, config) if config else None,
                     on_step=lambda text: update(0, 0, title=text),
                 )
             facts = _facts(result, choice.path)

@@ -57,6 +57,7 @@ def export_model(
     averaging: bool = False,
     precision: Precision = Precision.FP32,
     images: Sequence[NDArray[Any]] = (),
+    labelled: Callable[[Subject], Sequence[JudgedTile]] | None = None,
     engines: tuple[str, ...] | None = None,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> ExportResult:
@@ -64,8 +65,9 @@ def export_model(
 
     With `averaging` the model gives the mean over the symmetries of the square (`unetctl.trainer.averaging`), and so do
     the golden tiles that it carries. `images` are real images `[C, H, W]` that training did not see, beside the golden
-    tiles; all are PyTorch's in fp32, whatever the `precision` of the model. `engines` names those to compare with, by
-    default all that this machine can run and need not build for. Raises `CheckFailedError`, and then `output` is what
+    tiles; all are PyTorch's in fp32, whatever the `precision` of the model. `labelled` gives tiles with the labels of
+    people, on which bf16 is judged, if there are any. `engines` names those to compare with, by default all that this
+    machine can run and need not build for. Raises `CheckFailedError`, and then `output` is what
     it was before; `UnavailableError` without an engine; `DataError` without golden tiles.
     """
     names = usable_names(engines)
@@ -88,7 +90,8 @@ def export_model(
         _check_final(written, names, output)
         verdicts: tuple[Verdict, ...] = ()
         if precision is Precision.FP32:
-            verdicts = hinted_verdicts(written, names, _judged(subject, real), on_step)
+            judged = _judged(subject, real, labelled(subject) if labelled else ())
+            verdicts = hinted_verdicts(written, names, judged, on_step)
             record = with_verdicts(record, verdicts)
             describe(model, subject, record)
             temporary.write_bytes(model.SerializeToString())
@@ -153,10 +156,12 @@ def export_record(
     )
 
 
-def _judged(subject: Subject, real: Sequence[GoldenTile]) -> JudgedTiles:
+def _judged(subject: Subject, real: Sequence[GoldenTile], labelled: Sequence[JudgedTile]) -> JudgedTiles:
+    """Return what a verdict is measured on: golden tiles, and of the validation images those with labels if any."""
+    held_out = tuple(labelled) or tuple(JudgedTile(tile=one) for one in real)
     return JudgedTiles(
-        images="golden, validation" if real else "golden",
-        tiles=tuple(JudgedTile(tile=one) for one in (*subject.golden, *real)),
+        images="golden, validation" if held_out else "golden",
+        tiles=(*(JudgedTile(tile=one) for one in subject.golden), *held_out),
     )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from unetctl.exporter.judge import JudgedTile
 from unetctl.exporter.subject import Subject
-from unetctl.runtime.errors import DataError
+from unetctl.runtime.errors import DataError, UnetctlError
 from unetctl.runtime.geometry import CROP_PX, align_up, input_px, margin_px
 from unetctl.runtime.plan import Window
 from unetctl.runtime.spec import ModelSpec, Scope
@@ -67,6 +67,15 @@ def project_pairs(config: Config, spec: ModelSpec) -> ProjectPairs:
             hint="--data FOLDER with images/ and labels/, or export in the project that it was trained in",
         )
     return ProjectPairs(train=train, validation=validation)
+
+
+def labelled_tiles(config: Config, subject: Subject) -> tuple[JudgedTile, ...]:
+    """Return tiles of the project's validation images with their labels; none where they are no longer there."""
+    try:
+        pairs = project_pairs(config, subject.spec)
+    except UnetctlError:
+        return ()
+    return judged_tiles(pairs.validation, subject)
 
 
 def calibration_inputs(pairs: Sequence[Pair], spec: ModelSpec) -> tuple[Mapping[str, NDArray[Any]], ...]:

@@ -81,7 +81,9 @@ def _spread(scores: dict[str, Any]) -> str:
         return ""
     wanted = (("dice_pooled", "Dice"), ("ap50_pooled", "AP at 0.5"), ("ap_pooled", "AP"))
     figures = (f"{name} {found[key]['mean']:.3f} ± {found[key]['spread']:.3f}" for key, name in wanted)
-    return f"\nOf {count} models trained with other seeds, pooled, mean and standard deviation: {', '.join(figures)}."
+    return (
+        f"\nOf {count} models, each with a seed of its own, pooled, mean and standard deviation:\n{', '.join(figures)}."
+    )
 
 
 def _diameters(limits: dict[str, Any]) -> str:

@@ -113,6 +113,7 @@ def test_what_the_export_accepted_is_taken_by_itself_and_fp32_where_it_is_asked_
     assert exported.code == 0, exported.err
     verdicts = {one["engine"]: one for one in json.loads(exported.out)["verdicts"]}
     assert verdicts["openvino"]["accepted"], "discs survive bf16"
+    assert (verdicts["openvino"]["truth"], verdicts["openvino"]["images"]) == ("labels", "golden, validation")
     said = unetctl("segment", "slide.png")
     assert "bf16: the fastest; at export" in said.err
     said = unetctl("segment", "slide.png", "--precision", "fp32", "--overwrite", "--json")
