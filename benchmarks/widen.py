@@ -1,7 +1,8 @@
-"""A network of twice the channels that computes the same: speed does not depend on the weights, but verdicts do.
+"""Networks of twice the channels, or for colours, that compute the same: speed is not of the weights, verdicts are.
 
-Every channel is there twice, and what reads it takes half of each: no logit changes but for rounding, so a wide network
-for measurements need not be trained. (Chen, Goodfellow and Shlens 2016, "Net2Net", section 2.)
+Every channel is there twice, and what reads it takes half of each; or the first layer takes a third of red, green and
+blue, which are equal in a gray image. No logit changes but for rounding, so networks for measurements need not all be
+trained. (Chen, Goodfellow and Shlens 2016, "Net2Net", section 2.)
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from unetctl.trainer.checkpoint import load_checkpoint, save_checkpoint, weights_sha256
+from unetctl.runtime.spec import ModelSpec
+from unetctl.trainer.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, weights_sha256
 from unetctl.trainer.deploy import golden_tile
 from unetctl.trainer.network import UNet
 
@@ -45,12 +48,43 @@ def _doubled(tensor: Tensor, shape: torch.Size) -> Tensor:
 def widen_checkpoint(narrow: Path, wide: Path) -> None:
     """Write the checkpoint of a network twice as wide, with golden tiles of its own logits."""
     found = load_checkpoint(narrow)
-    network = widened(found.network)
-    spec = replace(
-        found.spec,
-        base_channels=2 * found.spec.base_channels,
-        weights_sha256=weights_sha256(network.state_dict()),
+    spec = replace(found.spec, base_channels=2 * found.spec.base_channels)
+    _save(wide, widened(found.network), spec, found)
+
+
+def coloured(network: UNet) -> UNet:
+    """Return a network for red, green and blue whose logits are those of `network` where the three are equal."""
+    first = network.down[0][0]
+    found = UNet(
+        channels=3,
+        classes=network.classify.out_channels,
+        depth=network.depth,
+        base_channels=first.out_channels,
+        dropout=network.dropout.p,
     )
-    golden = [golden_tile(network, one.image, shift=one.shift, scale=one.scale) for one in found.golden]
-    wide.parent.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(wide, network, spec, golden)
+    state = network.state_dict()
+    found.load_state_dict({**state, "down.0.0.weight": state["down.0.0.weight"].repeat(1, 3, 1, 1) / 3})
+    return found.eval()
+
+
+def colour_checkpoint(gray: Path, rgb: Path) -> None:
+    """Write the checkpoint of a network for colours, from one of a gray channel with a normalisation of its own."""
+    found = load_checkpoint(gray)
+    given = found.spec.normalisation
+    normalisation = replace(given, shift=given.shift * 3, scale=given.scale * 3)
+    spec = replace(found.spec, channels=("red", "green", "blue"), normalisation=normalisation)
+    _save(rgb, coloured(found.network), spec, found)
+
+
+def _save(path: Path, network: UNet, spec: ModelSpec, like: Checkpoint) -> None:
+    """Write a checkpoint with the images of another's golden tiles, and this network's logits."""
+    spec = replace(spec, weights_sha256=weights_sha256(network.state_dict()))
+    channels = len(spec.channels)
+    golden = []
+    for one in like.golden:
+        image, shift, scale = (
+            np.resize(part, (channels, *part.shape[1:])) for part in (one.image, one.shift, one.scale)
+        )
+        golden.append(golden_tile(network, image, shift=shift, scale=scale))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(path, network, spec, golden)

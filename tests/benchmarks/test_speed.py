@@ -15,7 +15,7 @@ from benchmarks.hand_written import STEP_PX, label
 from benchmarks.matrix_peak import gflops
 from benchmarks.share import share_table
 from benchmarks.speed import LOOP, PEAK, speed_table, spread
-from benchmarks.speed_models import made_slide, stained
+from benchmarks.speed_models import in_colour, made_slide
 from benchmarks.speed_runs import FailedError, timed
 from tests.models import integer_network, integer_spec, tiny_checkpoint
 from unetctl.runtime.plan import plan_tiles
@@ -104,4 +104,4 @@ def test_a_coloured_slide_is_jpeg_of_the_same_cells(tmp_path: Path) -> None:
         assert (page.compression.name, page.photometric.name) == ("JPEG", "YCBCR")
         found = page.asarray()
     assert found.shape == (512, 512, 3)
-    assert np.abs(found.astype(int) - stained(gray)).mean() < 3
+    assert np.abs(found.astype(int) - in_colour(gray)).mean() < 3
