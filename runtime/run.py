@@ -96,17 +96,17 @@ def prepare(
 ) -> Run:
     """Check that the image fits the model and plan the run, in `tiles` if it is one that is continued.
 
-    Where not even the smallest tile fits as it was tuned, the run goes as if nothing was. Raises `DataError` and
-    `ResourceError`.
+    Where not even the smallest tile fits as it was tuned, tiles go through as if nothing was; not in a run that is
+    continued, where tiles of two batch sizes would be in one result. Raises `DataError` and `ResourceError`.
     """
     source = fitted(source, model.spec)
     try:
         memory = plan_run(source.info, model, engine, resources, blank=blank, tiles=tiles)
     except ResourceError:
-        if resources.tiles == AS_PLANNED:
+        if tiles is not None or resources.tiles == AS_PLANNED:
             raise
         resources = replace(resources, tiles=AS_PLANNED)
-        memory = plan_run(source.info, model, engine, resources, blank=blank, tiles=tiles)
+        memory = plan_run(source.info, model, engine, resources, blank=blank)
     source.limit_cache(memory.cache_bytes)
     return Run(source=source, model=model, engine=engine, resources=resources, memory=memory, blank=blank)
 

@@ -132,6 +132,16 @@ def test_what_was_tuned_is_left_out_where_not_even_the_smallest_tile_fits() -> N
         prepare(source, model, choice, Resources(max_memory_bytes=MIB, threads=1, tiles=tuned))
 
 
+def test_a_run_that_goes_on_is_never_tuned_anew() -> None:
+    choice, model = fake_choice(bytes_a_pixel=160), fake_model()
+    source = VirtualSource(3000, 3000)
+    tuned = TileChoice(tile_yx=(1024, 1024), batch=8, streams=2)
+    begun = prepare(source, model, choice, Resources(max_memory_bytes=4096 * MIB, threads=1))
+    little = Resources(max_memory_bytes=begun.memory.expected_bytes, threads=1, tiles=tuned)
+    with pytest.raises(ResourceError, match="the run that is continued"):
+        prepare(source, model, choice, little, tiles=begun.memory.tiles)
+
+
 def test_tiles_grow_along_what_a_thin_image_leaves() -> None:
     def longest(image_yx: tuple[int, int]) -> tuple[int, int]:
         plan = plan_tiles_like(image_yx, (1024, 1024), depth=4)
