@@ -19,10 +19,13 @@ from tests.runtime.test_run_folder import hold
 from unetctl.runtime import run as run_module
 from unetctl.runtime import run_folder, segmentation, store
 from unetctl.runtime.engine import Result
+from unetctl.runtime.engines import EngineRequest
 from unetctl.runtime.errors import OutputError, ResourceError, StorageError, UsageError
+from unetctl.runtime.journal import RECORD_BYTES
 from unetctl.runtime.planned import plan_file
 from unetctl.runtime.report import ContinuedReport, SegmentProgress
 from unetctl.runtime.spec import Scope
+from unetctl.runtime.tile_choice import AS_PLANNED, TileChoice
 
 posix = pytest.mark.skipif(os.name == "nt", reason="NOT RUN: SIGKILL is POSIX")
 TILES = 18
@@ -238,6 +241,38 @@ def test_the_tiles_stay_what_they_were_whatever_would_be_planned_now(
     report = segment_stack(image, engine=otherwise)
     assert report.continued is not None
     assert continuing.outcome(report) == undisturbed
+
+
+@pytest.mark.parametrize(
+    ("begun", "now"),
+    [
+        (AS_PLANNED, TileChoice(batch=4, streams=2, slots=2)),
+        (TileChoice(batch=2, streams=3, slots=5), AS_PLANNED),
+    ],
+)
+def test_batch_and_streams_stay_what_they_were_whatever_was_tuned_since(
+    image: Path, undisturbed: Outcome, begun: TileChoice, now: TileChoice
+) -> None:
+    asked: list[EngineRequest] = []
+
+    def opened(request: EngineRequest) -> Minding:
+        asked.append(request)
+        return Minding(request)
+
+    with continuing.stopped_at("write_ome_tiff"):
+        segment_stack(image, resources=dataclasses.replace(RESOURCES, tiles=begun))
+    journal = continuing.folder_of(image) / "journal.bin"
+    journal.write_bytes(journal.read_bytes()[: 9 * RECORD_BYTES])
+    report = segment_stack(
+        image,
+        engine=dataclasses.replace(CHOICE, open=opened),
+        resources=dataclasses.replace(RESOURCES, tiles=now),
+    )
+    assert report.continued is not None
+    assert continuing.outcome(report).class_pixels == undisturbed.class_pixels
+    (request,) = asked
+    assert (request.batch, request.streams) == (begun.batch, begun.streams)
+    assert request.slots >= begun.streams + 2
 
 
 def test_less_memory_than_these_tiles_need_is_said_with_both_ways_out(image: Path) -> None:
