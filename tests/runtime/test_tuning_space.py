@@ -22,6 +22,7 @@ from unetctl.runtime.model import read_model
 from unetctl.runtime.run import Resources, plan_run, prepare
 from unetctl.runtime.segmentation import segment
 from unetctl.runtime.spec import Scope
+from unetctl.runtime.summary import notices_of
 from unetctl.runtime.tile_choice import AS_PLANNED, TileChoice, plan_tiles_like
 from unetctl.runtime.tuning import Setting
 from unetctl.runtime.tuning_measure import Bench
@@ -125,11 +126,35 @@ def test_what_was_tuned_is_left_out_where_not_even_the_smallest_tile_fits() -> N
     assert plain < needed(tuned)
     run = prepare(source, model, choice, Resources(max_memory_bytes=plain, threads=1, tiles=tuned))
     assert run.resources.tiles == AS_PLANNED
+    assert "what was tuned needs more memory than is allowed: tiles went through as without tuning" in notices_of(run)
     assert run.memory.expected_bytes <= plain
     roomy = prepare(source, model, choice, Resources(max_memory_bytes=needed(tuned), threads=1, tiles=tuned))
     assert roomy.resources.tiles == tuned
+    assert not any("tuned" in one for one in notices_of(roomy))
     with pytest.raises(ResourceError):
         prepare(source, model, choice, Resources(max_memory_bytes=MIB, threads=1, tiles=tuned))
+
+
+@pytest.mark.parametrize(
+    ("image_yx", "planes", "batch", "streams"),
+    [
+        ((400, 400), 1, 1, 1),
+        ((400, 400), 3, 1, 3),
+        ((1024, 1024), 1, 2, 2),
+        ((1024, 1400), 1, 3, 4),  # a row is a batch of two tiles, and of one that is cut
+        ((9000, 9000), 1, 8, 4),
+    ],
+)
+def test_few_tiles_get_no_batches_and_streams_that_they_cannot_fill(
+    image_yx: tuple[int, int], planes: int, batch: int, streams: int
+) -> None:
+    tuned = TileChoice(tile_yx=(512, 512), batch=8, streams=4, slots=6)
+    resources = Resources(max_memory_bytes=64 << 30, threads=1, tiles=tuned)
+    source = VirtualSource(*image_yx, planes=planes)
+    run = prepare(source, fake_model(), fake_choice(), resources)
+    assert run.resources.tiles == replace(tuned, batch=batch, streams=streams)
+    goes_on = prepare(source, fake_model(), fake_choice(), resources, tiles=run.memory.tiles)
+    assert goes_on.resources.tiles == tuned
 
 
 def test_a_run_that_goes_on_is_never_tuned_anew() -> None:
