@@ -40,7 +40,7 @@ AS_PLANNED = TileChoice()
 
 
 def filled(choice: TileChoice, plan: TilePlan, planes: int) -> TileChoice:
-    """Return `choice` with no larger batch than a row of `plan` has tiles, and no more streams than there are batches."""
+    """Return `choice` with no larger batch than a row of `plan` has tiles, nor more streams than there are batches."""
     batch = min(choice.batch, plan.columns)
     batches = planes * sum(1 for _ in islice(plan.batches(batch), choice.streams))  # a plan may have millions
     return replace(choice, batch=batch, streams=min(choice.streams, batches))

@@ -144,6 +144,32 @@ def test_what_was_typed_wins(unetctl: Type, model: Path, image: Path, words: tup
         assert json.loads(unetctl("segment", image, "--model", model, "--plan", "--json", *words).out)["tuned"] is None
 
 
+def test_what_was_tuned_with_an_engine_is_used_with_that_engine_only(unetctl: Type, model: Path, image: Path) -> None:
+    typed = ("--engine", "onnxruntime", "--precision", "fp32")
+    key = TuningKey.here(read_model(model).sha256, engine="onnxruntime", precision="fp32")
+    remember(model, key=key)
+    plan = ("segment", image, "--model", model, "--plan")
+    assert "tuned: " not in unetctl(*plan).err
+    assert "tuned: " not in unetctl(*plan, *typed[:2]).err
+    assert "1.25 times as fast" in unetctl(*plan, *typed).err
+    remember(model, gain=1.5)
+    assert "1.50 times as fast" in unetctl(*plan).err
+    assert "1.50 times as fast" in unetctl(*plan, *typed[:2]).err
+    assert "1.25 times as fast" in unetctl(*plan, *typed).err
+    assert "--engine onnxruntime --precision fp32" in unetctl("tune", "--list").out
+    assert unetctl("tune", "--model", model, *typed, "--forget").out == "forgotten\n"
+    assert "1.50 times as fast" in unetctl(*plan, *typed).err
+
+
+def test_a_search_among_one_engine_names_the_command_that_uses_it(unetctl: Type, model: Path, image: Path) -> None:
+    typed = ("--engine", "onnxruntime")
+    said = unetctl("tune", "--model", model, "--minutes", "0.01", "--image", image, *typed)
+    assert said.code == 0, said.err
+    assert said.err.splitlines()[-1] == f"next: unetctl segment IMAGE --model {model} --engine onnxruntime"
+    assert "tuned: " not in unetctl("segment", image, "--model", model, "--plan").err
+    assert "tuned: " in unetctl("segment", image, "--model", model, "--plan", *typed).err
+
+
 def test_a_precision_that_speaks_against_it_wins(unetctl: Type, model: Path, image: Path) -> None:
     remember(model, setting=replace(SETTING, precision="bf16", engine="openvino"))
     said = unetctl("segment", image, "--model", model, "--plan", "--precision", "fp32")
