@@ -105,6 +105,7 @@ def test_segment_uses_what_was_found_and_says_so(unetctl: Type, model: Path, ima
     assert found["tuned"]["created"] == "2026-11-30T10:00:00+00:00"
     assert found["engine"].startswith("onnxruntime")
     assert found["tiles"] == 6
+    assert "--threads 1" in json.loads(unetctl("inspect", "slide.labels.ome.tif", "--json").out)["command"]
     planned = json.loads(unetctl("segment", image, "--model", model, "--plan", "--json").out)
     assert planned["tuned"] == found["tuned"]
     assert planned["read_shapes"] == found["read_shapes"]
