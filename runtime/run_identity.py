@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
+from unetctl.runtime.compile_cache import processor_identity
 from unetctl.runtime.run import Run
 
 SAMPLES, SAMPLE_BYTES = 16, 4096
@@ -43,6 +44,8 @@ class RunIdentity:
     """SHA-256 of its file."""
     engine: str
     """Its name, the version of its library, its device."""
+    processor: str
+    """Begin of the SHA-256 of what tells processors apart: engines round otherwise on another."""
     precision: str
     threads: int
     batch: int
@@ -68,6 +71,7 @@ WORDS = {
     "shape": "planes, channels, height and width",
     "dtype": "the pixels",
     "model": "the model (SHA-256)",
+    "processor": "the processor",
     "blank": "the class for blank tiles",
     "unetctl": "the program",
     "decoders": "what decodes images",
@@ -93,6 +97,7 @@ def identity_of(
         dtype=info.dtype,
         model=run.model.sha256,
         engine=run.engine.description,
+        processor=_processor(),
         precision=run.precision,
         threads=run.resources.threads,
         batch=run.resources.tiles.batch,
@@ -118,6 +123,11 @@ def differences(before: RunIdentity, now: RunIdentity) -> list[str]:
 def _versions(*packages: str) -> str:
     """Return packages with their versions; finding them takes milliseconds, and there may be thousands of images."""
     return ", ".join(f"{name} {version(name)}" for name in packages)
+
+
+@cache
+def _processor() -> str:
+    return hashlib.sha256(processor_identity().encode()).hexdigest()[:12]
 
 
 def _sample(file: Path, size: int) -> str:

@@ -17,7 +17,7 @@ from tests.runtime import continuing
 from tests.runtime.continuing import BLANK, CHOICE, MIB, MODEL, RESOURCES, Minding, Outcome, segment_stack
 from tests.runtime.test_run_folder import hold
 from unetctl.runtime import run as run_module
-from unetctl.runtime import run_folder, segmentation, store
+from unetctl.runtime import run_folder, run_identity, segmentation, store
 from unetctl.runtime.engine import Result
 from unetctl.runtime.engines import EngineRequest
 from unetctl.runtime.errors import OutputError, ResourceError, StorageError, UsageError
@@ -200,6 +200,13 @@ def test_what_was_computed_otherwise_is_refused_and_stays(image: Path, undisturb
     assert "go on (unetctl segment it), or add --restart" in str(caught.value)
 
     assert continuing.outcome(segment_stack(image, command="")).class_pixels == undisturbed.class_pixels
+
+
+def test_another_processor_is_seen(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop(image)
+    monkeypatch.setattr(run_identity, "_processor", lambda: "another")
+    with pytest.raises(UsageError, match=r"cause: *the processor was [0-9a-f]{12} and is another"):
+        segment_stack(image)
 
 
 def test_another_image_of_the_same_name_and_size_is_seen(image: Path, tmp_path: Path) -> None:
