@@ -198,12 +198,17 @@ def _remember(
         image_yx=(info.height, info.width),
         max_memory_bytes=resources.max_memory_bytes,
     )
-    saved = store.save(tuning)
-    if as_json:
-        output.result_json({"model": str(path), "record": str(saved), **tune_report.facts(result)})
-        return
-    tune_report.show(result, tuning, budget_bytes=resources.max_memory_bytes)
-    output.next_command("unetctl", "segment", "IMAGE", "--model", as_typed(path), *_asked(wish))
+    if not as_json:
+        tune_report.show(result, tuning, budget_bytes=resources.max_memory_bytes)
+    saved = None
+    try:
+        saved = store.save(tuning)
+    finally:  # a full disk must not take with it what was measured
+        if as_json:
+            record = {"record": str(saved) if saved else None}
+            output.result_json({"model": str(path), **record, **tune_report.facts(result)})
+    if not as_json:
+        output.next_command("unetctl", "segment", "IMAGE", "--model", as_typed(path), *_asked(wish))
 
 
 def _asked(wish: Wish) -> list[str]:

@@ -37,7 +37,7 @@ def show(result: TuningResult, tuning: Tuning, *, budget_bytes: int) -> None:
         ]
     )
     if not outcome.is_complete:
-        output.notice("the time was over before all was tried: more --minutes try more")
+        output.notice("the time was over before all was tried, or the best failed in the end: more --minutes try more")
 
 
 def show_list(found: Sequence[Tuning], *, here: tuple[str, int]) -> None:

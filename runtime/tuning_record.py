@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from unetctl.runtime.compile_cache import processor_identity
-from unetctl.runtime.errors import DataError
+from unetctl.runtime.errors import DataError, StorageError
 from unetctl.runtime.system import processors, write_atomically
 from unetctl.runtime.tile_choice import TileChoice
 from unetctl.runtime.tuning import Setting
@@ -139,9 +139,16 @@ class TuningStore:
         return (self._folder / key.file_name()).exists()
 
     def save(self, tuning: Tuning) -> Path:
-        """Remember it in place of what was, and return the file. Raises `OSError`."""
+        """Remember it in place of what was, and return the file. Raises `StorageError`."""
         path = self._folder / tuning.key.file_name()
-        write_atomically(path, tuning.to_json().encode())
+        try:
+            write_atomically(path, tuning.to_json().encode())
+        except OSError as error:
+            raise StorageError(
+                f"{self._folder}: what was tuned cannot be remembered",
+                cause=error.strerror or str(error),
+                hint="make room, or set XDG_CACHE_HOME to a folder on another drive, and tune again",
+            ) from error
         return path
 
     def forget(self, key: TuningKey) -> bool:

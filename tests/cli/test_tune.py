@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.models import tiny_model
 from unetctl.cli import tune as tune_module
 from unetctl.cli.models import Wish, open_model
 from unetctl.cli.tuned import engines_here
+from unetctl.runtime import tuning_record
 from unetctl.runtime.model import read_model
 from unetctl.runtime.tile_choice import TileChoice
 from unetctl.runtime.tuning import Setting
@@ -83,6 +85,24 @@ def test_tuning_from_end_to_end(unetctl: Type, model: Path, image: Path) -> None
     assert set(found) == {"model", "record", "default", "best", "gain", "complete", "trials"}
     assert found["default"]["mpx_per_second"] > 0
     assert Path(found["record"]).is_file()
+
+
+def test_a_full_disk_costs_the_record_and_not_what_was_measured(
+    unetctl: Type, model: Path, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tuning_record, "write_atomically", full)
+    words = ("tune", "--model", model, "--minutes", "0.001", "--image", image, "--engine", "onnxruntime")
+    said = unetctl(*words)
+    assert said.code == 74
+    assert "Mpx/s" in said.out
+    assert "what was tuned cannot be remembered" in said.err
+    assert "next: " not in said.err
+    said = unetctl(*words, "--json")
+    assert said.code == 74
+    assert json.loads(said.out)["record"] is None
 
 
 def test_segment_uses_what_was_found_and_says_so(unetctl: Type, model: Path, image: Path) -> None:
