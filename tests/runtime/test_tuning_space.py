@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 from tests.fakes import fake_choice, fake_model, fake_spec
 from tests.models import random_pixels, tiny_model
-from tests.runtime.tuning_openers import open_by_name
+from tests.runtime.tuning_openers import Deaf, open_by_name
 from tests.runtime.virtual import VirtualSource
 from unetctl.runtime.engines import EngineChoice, choose_engine
 from unetctl.runtime.errors import ResourceError, UnavailableError
@@ -230,6 +232,15 @@ def test_a_bench_measures_real_engines_and_tells_what_failed(tmp_path: Path) -> 
         for one in (first, second):
             bench.measure(one)
             assert len(multiprocessing.active_children()) == 1, "both are more than the memory holds"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="NOT RUN: processes of Windows inherit no signals")
+def test_a_process_that_begins_hears_no_ctrl_c_and_we_do_again() -> None:
+    space = fake_space(choice=fake_choice())
+    before = signal.getsignal(signal.SIGINT)
+    with Bench({("fake", "fp32"): Deaf()}, space.plan, memory_bytes=10_000 * MIB) as bench:
+        assert bench.measure(space.default) > 0
+        assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_tuning_reports_what_was_tried(tmp_path: Path) -> None:
