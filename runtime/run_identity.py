@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from unetctl.runtime.compile_cache import processor_identity
+from unetctl.runtime.errors import StorageError
 from unetctl.runtime.run import Run
 
 SAMPLES, SAMPLE_BYTES = 16, 4096
@@ -83,13 +84,21 @@ WORDS = {
 def identity_of(
     run: Run, file: Path, *, series: int | None = None, level: int = 0, channels: tuple[int, ...] | None = None
 ) -> RunIdentity:
-    """Return the identity of `run` on the image `file`, of which `series`, `level` and `channels` were asked for."""
-    info, status = run.source.info, file.stat()
+    """Return the identity of `run` on the image `file`, of which `series`, `level` and `channels` were asked for.
+
+    Raises `StorageError` where the file cannot be read.
+    """
+    info = run.source.info
+    try:
+        status = file.stat()
+        sample = _sample(file, status.st_size)
+    except OSError as error:
+        raise StorageError(f"{file} cannot be read", cause=error.strerror or str(error)) from error
     return RunIdentity(
         image=file.name,
         image_bytes=status.st_size,
         image_modified_ns=status.st_mtime_ns,
-        image_sample=_sample(file, status.st_size),
+        image_sample=sample,
         series=series,
         level=level,
         channels=channels,

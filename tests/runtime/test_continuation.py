@@ -16,8 +16,8 @@ from tests.fakes import fake_model
 from tests.runtime import continuing
 from tests.runtime.continuing import BLANK, CHOICE, MIB, MODEL, RESOURCES, Minding, Outcome, segment_stack
 from tests.runtime.test_run_folder import hold
+from unetctl.runtime import continuation, run_folder, run_identity, segmentation, store
 from unetctl.runtime import run as run_module
-from unetctl.runtime import run_folder, run_identity, segmentation, store
 from unetctl.runtime.engine import Result
 from unetctl.runtime.engines import EngineRequest
 from unetctl.runtime.errors import OutputError, ResourceError, StorageError, UsageError
@@ -336,6 +336,22 @@ def test_a_full_disk_costs_the_chunk_that_did_not_fit(
 
     assert report.continued is not None
     assert continuing.outcome(report) == undisturbed
+
+
+def test_a_disk_that_fails_before_the_first_tile_is_an_error_of_ours(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as seeded:
+        seeded.setattr(run_identity, "_sample", fail)
+        with pytest.raises(StorageError, match=r"stack\.tif cannot be read\n *cause: *Input/output error"):
+            segment_stack(image)
+    with monkeypatch.context() as seeded:
+        seeded.setattr(continuation, "write_record", fail)
+        with pytest.raises(StorageError, match=r"writing failed[\s\S]*cause: .*Input/output error"):
+            segment_stack(image)
 
 
 def test_labels_that_were_put_aside_need_no_folder(image: Path) -> None:
