@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,8 +69,19 @@ def refuse_own_result(image: Path) -> None:
         )
 
 
-def command_again(image: Path, target: Path, runnable: RunnableModel, view: View, *, blank: int | None = None) -> str:
-    """Return the command that makes a result again; it travels with the result, so it names no folder but this one."""
+def command_again(
+    image: Path,
+    target: Path,
+    runnable: RunnableModel,
+    view: View,
+    *,
+    blank: int | None,
+    machine: Mapping[str, str | int | None],
+) -> str:
+    """Return the command that makes a result again; it travels with the result, so it names no folder but this one.
+
+    `machine` are the options about this machine that a run must have again to go on, where they have a value.
+    """
     words: list[str | Path] = [
         "unetctl",
         "segment",
@@ -87,6 +98,8 @@ def command_again(image: Path, target: Path, runnable: RunnableModel, view: View
         words += ["--level", str(view.level)]
     if blank is not None:
         words += ["--skip-blank", "--blank-label", runnable.model.spec.classes[blank].name]
+    for option, value in machine.items():
+        words += [option, str(value)] if value else []
     if target != result_path(image):
         words += ["--output", _portable(target)]
     return command_text(*words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -54,6 +54,8 @@ class Settings:
     profile: bool
     blank: int | None
     """Class of what is left out."""
+    machine: Mapping[str, str | int | None]
+    """Options about this machine that a run must have again to go on, where they have a value."""
     quiet: bool
     as_json: bool
 
@@ -160,6 +162,11 @@ def segment(
         preview=preview,
         profile=profile,
         blank=blank_class(runnable.model.spec, blank_label) if skip_blank else None,
+        machine={
+            "--threads": threads if run.tuning is None else run.resources.threads,
+            "--device": device,
+            "--devices": devices,
+        },
         quiet=quiet,
         as_json=as_json,
     )
@@ -232,7 +239,9 @@ def _segment_one(image: Path, target: Path, run: TunedRun, settings: Settings) -
             level=settings.view.level,
             channels=settings.view.channels,
             restart=settings.restart,
-            command=command_again(image, target, runnable, settings.view, blank=settings.blank),
+            command=command_again(
+                image, target, runnable, settings.view, blank=settings.blank, machine=settings.machine
+            ),
             on_progress=segment_progress(image, update),
             on_continued=lambda found: None if silent else segment_report.show_continued(found),
         )

@@ -18,7 +18,7 @@ from unetctl.cli.models import RunnableModel, Wish, as_typed, open_model
 from unetctl.cli.progress import progress
 from unetctl.cli.project import model_to_use
 from unetctl.cli.quantity import parse_bytes
-from unetctl.cli.tuned import engines_here
+from unetctl.cli.tuned import engines_here, tuning_key
 from unetctl.cli.wording import path_text
 from unetctl.runtime.errors import RefusedError, UnavailableError, UsageError
 
@@ -57,7 +57,9 @@ def tune(
     image: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Tune for an image of this size; default: for a large one.")
     ] = None,
-    forget: Annotated[bool, typer.Option("--forget", help="Forget what is remembered for this model here.")] = False,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Forget what is remembered for this model and these options here.")
+    ] = False,
     list_all: Annotated[bool, typer.Option("--list", help="Show what is remembered.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -67,7 +69,7 @@ def tune(
     Labels do not depend on it, but for ties. Nothing else should run on the machine meanwhile.
     """
     from unetctl.runtime.run import Resources
-    from unetctl.runtime.tuning_record import TuningKey, TuningStore
+    from unetctl.runtime.tuning_record import TuningStore
 
     if not 0 < minutes <= 24 * 60:
         raise UsageError(f"--minutes {minutes:g} cannot be", hint="--minutes 5")
@@ -78,20 +80,21 @@ def tune(
     wish = Wish(engine=engine, precision=precision, device=device)
     path, _ = model_to_use(model, config_file, wish)
     runnable = open_model(path, wish)
-    key = TuningKey.here(runnable.model.sha256, device)
     if forget:
-        was = store.forget(key)
+        was = store.forget(tuning_key(runnable, wish))
         if as_json:
             output.result_json({"model": str(path), "forgotten": was})
         else:
-            output.result("forgotten" if was else "nothing was remembered for this model on this machine")
+            output.result(
+                "forgotten" if was else "nothing was remembered for this model and these options on this machine"
+            )
         return
     budget = parse_bytes(max_memory, option="--max-memory") if max_memory else None
     resources = Resources.of_this_machine(max_memory_bytes=budget)
     choices = engine_choices(path, runnable, wish)
     info = _image_info(image, runnable.model)
     result = _measured(path, runnable, choices, info, resources, minutes=minutes, device=device, quiet=as_json)
-    _remember(store, path, runnable, result, info, resources, device=device, as_json=as_json)
+    _remember(store, path, runnable, result, info, resources, wish=wish, as_json=as_json)
 
 
 def engine_choices(path: Path, runnable: RunnableModel, wish: Wish) -> Choices:
@@ -177,16 +180,16 @@ def _remember(
     info: ImageInfo,
     resources: Resources,
     *,
-    device: str,
+    wish: Wish,
     as_json: bool,
 ) -> None:
-    from unetctl.runtime.tuning_record import Tuning, TuningKey
+    from unetctl.runtime.tuning_record import Tuning
 
     outcome = result.outcome
     tuning = Tuning(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         model=runnable.model.spec.name,
-        key=TuningKey.here(runnable.model.sha256, device),
+        key=tuning_key(runnable, wish),
         engines=engines_here(path, runnable),
         setting=outcome.best,
         gain=outcome.gain,
@@ -195,12 +198,23 @@ def _remember(
         image_yx=(info.height, info.width),
         max_memory_bytes=resources.max_memory_bytes,
     )
-    saved = store.save(tuning)
-    if as_json:
-        output.result_json({"model": str(path), "record": str(saved), **tune_report.facts(result)})
-        return
-    tune_report.show(result, tuning, budget_bytes=resources.max_memory_bytes)
-    output.next_command("unetctl", "segment", "IMAGE", "--model", as_typed(path))
+    if not as_json:
+        tune_report.show(result, tuning, budget_bytes=resources.max_memory_bytes)
+    saved = None
+    try:
+        saved = store.save(tuning)
+    finally:  # a full disk must not take with it what was measured
+        if as_json:
+            record = {"record": str(saved) if saved else None}
+            output.result_json({"model": str(path), **record, **tune_report.facts(result)})
+    if not as_json:
+        output.next_command("unetctl", "segment", "IMAGE", "--model", as_typed(path), *_asked(wish))
+
+
+def _asked(wish: Wish) -> list[str]:
+    """Return the options without which `segment` would not look for what was tuned with them."""
+    options = (("--engine", wish.engine, AUTO), ("--precision", wish.precision, AUTO), ("--device", wish.device, ""))
+    return [word for option, typed, unset in options if typed != unset for word in (option, typed)]
 
 
 def _list(store: TuningStore, *, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from unetctl.cli.wording import bytes_text, counted, safe_text, size_text, time_
 
 if TYPE_CHECKING:
     from unetctl.runtime.tuning import Setting
-    from unetctl.runtime.tuning_record import Tuning
+    from unetctl.runtime.tuning_record import Tuning, TuningKey
     from unetctl.runtime.tuning_run import TuningResult
 
 HEADERS = ("kept px", "batch", "threads", "slots", "engine", "Mpx/s", "ratio", "memory")
@@ -37,7 +37,7 @@ def show(result: TuningResult, tuning: Tuning, *, budget_bytes: int) -> None:
         ]
     )
     if not outcome.is_complete:
-        output.notice("the time was over before all was tried: more --minutes try more")
+        output.notice("the time was over before all was tried, or the best failed in the end: more --minutes try more")
 
 
 def show_list(found: Sequence[Tuning], *, here: tuple[str, int]) -> None:
@@ -49,9 +49,15 @@ def show_list(found: Sequence[Tuning], *, here: tuple[str, int]) -> None:
             [
                 ("model", safe_text(f"{one.model}, {one.key.model_sha256[:12]}")),
                 ("tuned", f"{time_text(one.created)}{elsewhere}, within {bytes_text(one.max_memory_bytes)}"),
+                ("asked for", _asked_text(one.key)),
                 ("best", f"{setting_text(one.setting)}: {_gain_text(one.gain, one.mpx_per_second)}"),
             ]
         )
+
+
+def _asked_text(key: TuningKey) -> str:
+    options = (("--engine", key.engine), ("--precision", key.precision))
+    return safe_text(" ".join(f"{option} {typed}" for option, typed in options if typed != "auto"))
 
 
 def facts(result: TuningResult) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from unetctl.runtime.errors import StorageError, UnetctlError
 
 if TYPE_CHECKING:
     from unetctl.runtime.run import Resources
-    from unetctl.runtime.tuning_record import Tuning
+    from unetctl.runtime.tuning_record import Tuning, TuningKey
 
 TuneSwitch = Annotated[
     bool, typer.Option("--tune/--no-tune", help="Use what unetctl tune found for this model on this machine.")
@@ -46,16 +46,20 @@ class TunedRun:
 def tuned_run(
     path: Path, runnable: RunnableModel, resources: Resources, wish: Wish, *, threads: int | None, use: bool = True
 ) -> TunedRun:
-    """Return how to run the model at `path`, as it was tuned if that is known and not spoken against."""
+    """Return how to run the model at `path`, as it was tuned if that is known and not spoken against.
+
+    What was tuned for the same `--engine` and `--precision` goes before what was tuned among all.
+    """
     plain = TunedRun(runnable=runnable, resources=resources)
     if not use or wish.tensorrt != NO_OPTIONS:
         return plain
-    from unetctl.runtime.tuning_record import TuningKey, TuningStore
+    from unetctl.runtime.tuning_record import TuningStore
 
-    key = TuningKey.here(runnable.model.sha256, wish.device)
+    keys = tuning_key(runnable, wish), tuning_key(runnable, replace(wish, engine="auto", precision="auto"))
     try:
         store = TuningStore()
-        if not store.knows(key):  # before every engine's library is imported for its version
+        key = next(filter(store.knows, keys), None)
+        if key is None:  # before every engine's library is imported for its version
             return plain
         tuning = store.load(key, engines_here(path, runnable))
     except StorageError:  # a user without a folder for it remembers nothing
@@ -87,6 +91,13 @@ def tuned_run(
         tuning=tuning,
         text=_used(tuning),
     )
+
+
+def tuning_key(runnable: RunnableModel, wish: Wish) -> TuningKey:
+    """Return under which key the model's tuning is remembered on this machine, for the options that were typed."""
+    from unetctl.runtime.tuning_record import TuningKey
+
+    return TuningKey.here(runnable.model.sha256, wish.device, engine=wish.engine, precision=wish.precision)
 
 
 def engines_here(path: Path, runnable: RunnableModel) -> tuple[str, ...]:

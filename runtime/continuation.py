@@ -4,7 +4,8 @@
     typed otherwise        refused if there are finished tiles: they would be lost, or mixed with others
     with restart           what was left is removed
 
-"As before" is `RunIdentity`, all that decides labels. What is damaged is computed again.
+"As before" is `RunIdentity`, all that decides labels; but batch and streams follow from memory and tuning, as the tiles
+do, and are kept as they do. What is damaged is computed again.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ def look(path: Path, output: Path, run: Run, identity: RunIdentity | None, *, ve
     record = read_record(path)
     places = whole_batches(path, record, verified=verified)
     tiles = places.tiles_there(record.tiles)
+    if identity is not None:
+        identity = _kept(identity, record.identity)
     if identity == record.identity:
         if not tiles:
             return replace(anew, statistics=record.statistics)
@@ -150,15 +153,24 @@ def _statistics(path: Path, identity: RunIdentity) -> tuple[Statistics, ...] | N
         record = read_record(path)
     except OutputError:
         return None
-    return record.statistics if record.identity == identity else None
+    return record.statistics if record.identity == _kept(identity, record.identity) else None
+
+
+def _kept(now: RunIdentity, before: RunIdentity) -> RunIdentity:
+    """Return `now` with what a run that goes on keeps, whatever memory and tuning would have it be."""
+    return replace(now, batch=before.batch, streams=before.streams)
 
 
 def _again(run: Run, record: RunRecord) -> Run:
-    """Return `run` in the tiles that it was begun in; what memory allows may have changed since."""
-    if run.memory.tiles == record.tiles:
+    """Return `run` in the tiles that it was begun in, in batches as then; memory and tuning may have changed since."""
+    now, before = run.resources.tiles, record.identity
+    slots = max(now.slots, before.streams + 2)  # one is being filled and one drained
+    kept = replace(now, batch=before.batch, streams=before.streams, slots=slots)
+    if (run.memory.tiles, now.batch, now.streams) == (record.tiles, kept.batch, kept.streams):
         return run
+    resources = replace(run.resources, tiles=kept)
     try:
-        return prepare(run.source, run.model, run.engine, run.resources, blank=run.blank, tiles=record.tiles)
+        return prepare(run.source, run.model, run.engine, resources, blank=run.blank, tiles=record.tiles)
     except ResourceError as error:
         error.hint += "; or --restart, which discards what is done and begins anew in smaller tiles"
         raise

@@ -25,7 +25,7 @@ from unetctl.runtime.spec import Scope
 from unetctl.runtime.statistics import Statistics, plane_statistics
 from unetctl.runtime.stream import IsDone, LabelSink, OnBlank, TileWatcher, stream_labels
 from unetctl.runtime.system import current_memory_bytes, processors
-from unetctl.runtime.tile_choice import AS_PLANNED, TileChoice
+from unetctl.runtime.tile_choice import AS_PLANNED, TileChoice, filled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +60,8 @@ class Run:
     memory: MemoryPlan
     blank: int | None = None
     """The class of tiles with nothing in them, which are then not computed; it is part of what a run is."""
+    is_tuning_left_out: bool = False
+    """Tiles go through as without tuning, because as tuned not even the smallest fits."""
 
     @property
     def precision(self) -> str:
@@ -96,19 +98,30 @@ def prepare(
 ) -> Run:
     """Check that the image fits the model and plan the run, in `tiles` if it is one that is continued.
 
-    Where not even the smallest tile fits as it was tuned, the run goes as if nothing was. Raises `DataError` and
-    `ResourceError`.
+    Where not even the smallest tile fits as it was tuned, tiles go through as if nothing was, and the run says so; not
+    in a run that is continued, where tiles of two batch sizes would be in one result. An image of few tiles gets no
+    larger batches and no more streams than they fill. Raises `DataError` and `ResourceError`.
     """
-    source = fitted(source, model.spec)
+    source, is_tuning_left_out = fitted(source, model.spec), False
     try:
         memory = plan_run(source.info, model, engine, resources, blank=blank, tiles=tiles)
     except ResourceError:
-        if resources.tiles == AS_PLANNED:
+        if tiles is not None or resources.tiles == AS_PLANNED:
             raise
-        resources = replace(resources, tiles=AS_PLANNED)
-        memory = plan_run(source.info, model, engine, resources, blank=blank, tiles=tiles)
+        resources, is_tuning_left_out = replace(resources, tiles=AS_PLANNED), True
+        memory = plan_run(source.info, model, engine, resources, blank=blank)
+    if tiles is None:
+        resources = replace(resources, tiles=filled(resources.tiles, memory.tiles, source.info.planes))
     source.limit_cache(memory.cache_bytes)
-    return Run(source=source, model=model, engine=engine, resources=resources, memory=memory, blank=blank)
+    return Run(
+        source=source,
+        model=model,
+        engine=engine,
+        resources=resources,
+        memory=memory,
+        blank=blank,
+        is_tuning_left_out=is_tuning_left_out,
+    )
 
 
 def plan_run(

@@ -15,6 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
+from unetctl.runtime.compile_cache import processor_identity
+from unetctl.runtime.errors import StorageError
 from unetctl.runtime.run import Run
 
 SAMPLES, SAMPLE_BYTES = 16, 4096
@@ -43,6 +45,8 @@ class RunIdentity:
     """SHA-256 of its file."""
     engine: str
     """Its name, the version of its library, its device."""
+    processor: str
+    """Begin of the SHA-256 of what tells processors apart: engines round otherwise on another."""
     precision: str
     threads: int
     batch: int
@@ -68,6 +72,7 @@ WORDS = {
     "shape": "planes, channels, height and width",
     "dtype": "the pixels",
     "model": "the model (SHA-256)",
+    "processor": "the processor",
     "blank": "the class for blank tiles",
     "unetctl": "the program",
     "decoders": "what decodes images",
@@ -79,13 +84,21 @@ WORDS = {
 def identity_of(
     run: Run, file: Path, *, series: int | None = None, level: int = 0, channels: tuple[int, ...] | None = None
 ) -> RunIdentity:
-    """Return the identity of `run` on the image `file`, of which `series`, `level` and `channels` were asked for."""
-    info, status = run.source.info, file.stat()
+    """Return the identity of `run` on the image `file`, of which `series`, `level` and `channels` were asked for.
+
+    Raises `StorageError` where the file cannot be read.
+    """
+    info = run.source.info
+    try:
+        status = file.stat()
+        sample = _sample(file, status.st_size)
+    except OSError as error:
+        raise StorageError(f"{file} cannot be read", cause=error.strerror or str(error)) from error
     return RunIdentity(
         image=file.name,
         image_bytes=status.st_size,
         image_modified_ns=status.st_mtime_ns,
-        image_sample=_sample(file, status.st_size),
+        image_sample=sample,
         series=series,
         level=level,
         channels=channels,
@@ -93,6 +106,7 @@ def identity_of(
         dtype=info.dtype,
         model=run.model.sha256,
         engine=run.engine.description,
+        processor=_processor(),
         precision=run.precision,
         threads=run.resources.threads,
         batch=run.resources.tiles.batch,
@@ -118,6 +132,11 @@ def differences(before: RunIdentity, now: RunIdentity) -> list[str]:
 def _versions(*packages: str) -> str:
     """Return packages with their versions; finding them takes milliseconds, and there may be thousands of images."""
     return ", ".join(f"{name} {version(name)}" for name in packages)
+
+
+@cache
+def _processor() -> str:
+    return hashlib.sha256(processor_identity().encode()).hexdigest()[:12]
 
 
 def _sample(file: Path, size: int) -> str:

@@ -32,7 +32,7 @@ from unetctl.runtime.result_names import preview_path, trace_path
 from unetctl.runtime.run import NOTHING_TO_LABEL, Resources, Run, label, prepare
 from unetctl.runtime.run_folder import run_folder
 from unetctl.runtime.run_identity import RunIdentity, identity_of
-from unetctl.runtime.store import ChunkStore
+from unetctl.runtime.store import ChunkStore, translated_disk_errors
 from unetctl.runtime.summary import profile_report, seconds_of, segment_report
 from unetctl.runtime.system import publish, write_atomically
 
@@ -153,7 +153,8 @@ def segment_run(
     phase = profile.phase if profile is not None else nullcontext
     with run_folder(output) as folder:
         check_output(output, Path(info.path), overwrite=overwrite)  # now that no other run makes it
-        beginning = begin(folder, output, run, identity, restart=restart, command=command)
+        with translated_disk_errors(folder.path):
+            beginning = begin(folder, output, run, identity, restart=restart, command=command)
         run, continued = beginning.run, beginning.report
         done_px = continued.pixels if continued else 0
         class_pixels = np.zeros(len(spec.classes), np.int64)

@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Self
 
 from unetctl.runtime.chunks import ChunkGrid, ChunkKey
-from unetctl.runtime.errors import DataError, StorageError
+from unetctl.runtime.errors import DataError, StorageError, UnetctlError
 from unetctl.runtime.journal import RECORD_BYTES, Record, pack_record
 from unetctl.runtime.places import ChunkPlaces
 from unetctl.runtime.random_access import OnDisk
@@ -129,7 +129,7 @@ def _write_at(descriptor: int, offset: int, data: bytes) -> None:
 
 
 class translated_disk_errors:  # noqa: N801 - reads as a statement
-    """Turn an `OSError` of the body into a `StorageError` that says how much room the disk has left."""
+    """Turn an `OSError` of the body, unless it is ours, into a `StorageError` that says how much room the disk has."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -140,7 +140,7 @@ class translated_disk_errors:  # noqa: N801 - reads as a statement
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if not isinstance(error, OSError) or isinstance(error, StorageError):
+        if not isinstance(error, OSError) or isinstance(error, UnetctlError):
             return
         free = shutil.disk_usage(self._folder).free if self._folder.exists() else 0
         full = error.errno in (errno.ENOSPC, errno.EDQUOT) or free < 1 << 20  # libraries lose the number on the way

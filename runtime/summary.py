@@ -77,6 +77,8 @@ def notices_of(run: Run) -> tuple[str, ...]:
     """Return what the user should know though nothing failed."""
     peak, allowed, memory = peak_memory_bytes(), run.resources.max_memory_bytes, run.memory
     notices = [*fit_notices(run.source.info, run.model.spec)]
+    if run.is_tuning_left_out:
+        notices.append("what was tuned needs more memory than is allowed: tiles went through as without tuning")
     if peak > allowed:
         notices.append(f"{(peak - allowed) / 2**20:,.0f} MiB more memory than allowed were used")
     if memory.bytes_to_decode_once > memory.expected_bytes:

@@ -5,7 +5,8 @@ None of it decides a label (but for ties in floating point): it is what `unetctl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 
 from unetctl.runtime.plan import CHUNK_PX, TilePlan, plan_tiles_within
 
@@ -36,6 +37,13 @@ class TileChoice:
 
 AS_PLANNED = TileChoice()
 """What is taken where nothing was tuned."""
+
+
+def filled(choice: TileChoice, plan: TilePlan, planes: int) -> TileChoice:
+    """Return `choice` with no larger batch than a row of `plan` has tiles, nor more streams than there are batches."""
+    batch = min(choice.batch, plan.columns)
+    batches = planes * sum(1 for _ in islice(plan.batches(batch), choice.streams))  # a plan may have millions
+    return replace(choice, batch=batch, streams=min(choice.streams, batches))
 
 
 def plan_tiles_like(

@@ -84,7 +84,7 @@ class Outcome:
     """Speed of the best over that of the default, measured once more at the end; 1 for the default."""
     trials: tuple[Trial, ...]
     is_complete: bool
-    """The time sufficed for everything that was to be tried."""
+    """The time sufficed for everything that was to be tried, and what was best did not fail at the end."""
 
 
 @dataclass(slots=True)
@@ -172,11 +172,15 @@ def search(
     gain, rate = 1.0, default_rate
     if best != default:
         on_trial(best, trials)
-        last = _duel(best, default, measure, until=end, clock=clock, is_last=True)
-        rate, default_rate = (median(rates) for rates in zip(*last.rates, strict=True))
-        gain = median(last.ratios)
-        if not last.is_confirmed:
-            best, gain, rate = default, 1.0, default_rate
+        try:
+            last = _duel(best, default, measure, until=end, clock=clock, is_last=True)
+        except UnetctlError:  # what failed once may fail in a run
+            best, is_complete = default, False
+        else:
+            rate, default_rate = (median(rates) for rates in zip(*last.rates, strict=True))
+            gain = median(last.ratios)
+            if not last.is_confirmed:
+                best, gain, rate = default, 1.0, default_rate
     return Outcome(
         default=default,
         best=best,

@@ -6,7 +6,10 @@ Where the memory does not hold both, one is closed before the other is opened, w
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Mapping
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -30,6 +33,19 @@ class _Running:
     connection: Connection
     expected_bytes: int
     kept_px: int
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Ignore Ctrl-C in the body, which a process that is started there inherits: its imports would show a traceback."""
+    if threading.current_thread() is not threading.main_thread():  # only that one may say what signals do
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Bench:
@@ -90,7 +106,8 @@ class Bench:
         ours, theirs = context.Pipe()
         opener = self._openers[setting.engine, setting.precision]
         process = context.Process(target=serve_rounds, args=(theirs, opener, setting, works), daemon=True)
-        process.start()
+        with _deaf_to_ctrl_c():
+            process.start()
         theirs.close()  # or the end of the process would not be seen
         self._running[setting] = _Running(
             process=process,

@@ -1,9 +1,10 @@
 """What `unetctl tune` found, remembered for one model on one machine.
 
-    ~/.cache/unetctl/tuned/<SHA-256 of model, processor, processors and device>.json
+    ~/.cache/unetctl/tuned/<SHA-256 of model, processor, processors, device, and what was asked for>.json
 
-Another model or machine has another file. What else decides, the versions of the engines and of this format, is in the
-file, so that it can be said why it is no longer used. A damaged file is no reason for a run to fail: it is left out.
+Another model or machine has another file, and so has a search among one engine or in one precision. What else decides,
+the versions of the engines and of this format, is in the file, so that it can be said why it is no longer used. A
+damaged file is no reason for a run to fail: it is left out.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from unetctl.runtime.compile_cache import processor_identity
-from unetctl.runtime.errors import DataError
+from unetctl.runtime.errors import DataError, StorageError
 from unetctl.runtime.system import processors, write_atomically
 from unetctl.runtime.tile_choice import TileChoice
 from unetctl.runtime.tuning import Setting
@@ -37,16 +38,26 @@ class TuningKey:
     """Of the file."""
     device: str = ""
     """As `--device` names it."""
+    engine: str = "auto"
+    """As `--engine` names it: what is fastest of one engine is not what is fastest."""
+    precision: str = "auto"
+    """As `--precision` names it."""
     processor: str
     """SHA-256 of what tells processors apart."""
     processors: int
     """That the process may use."""
 
     @classmethod
-    def here(cls, model_sha256: str, device: str = "") -> Self:
+    def here(cls, model_sha256: str, device: str = "", *, engine: str = "auto", precision: str = "auto") -> Self:
         """Return the key of a model on this machine."""
-        identity = hashlib.sha256(processor_identity().encode()).hexdigest()
-        return cls(model_sha256=model_sha256, device=device, processor=identity, processors=processors())
+        return cls(
+            model_sha256=model_sha256,
+            device=device,
+            engine=engine,
+            precision=precision,
+            processor=hashlib.sha256(processor_identity().encode()).hexdigest(),
+            processors=processors(),
+        )
 
     def file_name(self) -> str:
         """Return the name of its file."""
@@ -128,9 +139,16 @@ class TuningStore:
         return (self._folder / key.file_name()).exists()
 
     def save(self, tuning: Tuning) -> Path:
-        """Remember it in place of what was, and return the file. Raises `OSError`."""
+        """Remember it in place of what was, and return the file. Raises `StorageError`."""
         path = self._folder / tuning.key.file_name()
-        write_atomically(path, tuning.to_json().encode())
+        try:
+            write_atomically(path, tuning.to_json().encode())
+        except OSError as error:
+            raise StorageError(
+                f"{self._folder}: what was tuned cannot be remembered",
+                cause=error.strerror or str(error),
+                hint="make room, or set XDG_CACHE_HOME to a folder on another drive, and tune again",
+            ) from error
         return path
 
     def forget(self, key: TuningKey) -> bool:

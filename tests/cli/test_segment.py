@@ -206,11 +206,12 @@ def test_a_plan_runs_nothing_and_says_what_would_be(unetctl: Type, model: Path) 
 def test_the_command_in_a_result_makes_it_again(unetctl: Type, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(model.parent)
     image = write_image("two words.tif", (3, 40, 56))
-    said = unetctl("segment", image, "--model", model, "--channels", "1", "--json")
+    said = unetctl("segment", image, "--model", model, "--channels", "1", "--threads", "1", "--device", "CPU", "--json")
     assert said.code == 0, said.err
     first = tifffile.imread("two words.labels.ome.tif")
     command = json.loads(unetctl("inspect", "two words.labels.ome.tif", "--json").out)["command"]
     assert str(model.parent) not in command
+    assert "--threads 1 --device CPU" in command
     Path("two words.labels.ome.tif").unlink()
     assert run(shlex.split(command)[1:]) == 0
     assert np.array_equal(tifffile.imread("two words.labels.ome.tif"), first)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -95,6 +97,16 @@ def test_what_was_begun_otherwise_is_refused_with_its_code_and_both_ways_out(
     found = unetctl(*words, "--restart", "--json")
     assert (found.code, found.err) == (0, "")
     assert json.loads(found.out)["continued"] is None
+
+
+def test_the_command_in_the_hint_goes_on(unetctl: Type, words: tuple[str, ...]) -> None:
+    model = Path(words[-1]).rename(Path(words[-1]).name)
+    stopped((*words[:-1], str(model)), signal.SIGKILL)
+    refused = unetctl("segment", "slide.tif", "--model", model, "--threads", "2", "--json")
+    (command,) = re.findall(r"to go on \((.*)\), or", json.loads(refused.err)["hint"])
+    again = unetctl(*shlex.split(command)[1:])
+    assert again.code == 0, again.err
+    assert "continued: " in again.err
 
 
 def test_scripts_see_what_was_there(unetctl: Type, words: tuple[str, ...]) -> None:

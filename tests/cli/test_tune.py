@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.models import tiny_model
 from unetctl.cli import tune as tune_module
 from unetctl.cli.models import Wish, open_model
 from unetctl.cli.tuned import engines_here
+from unetctl.runtime import tuning_record
 from unetctl.runtime.model import read_model
 from unetctl.runtime.tile_choice import TileChoice
 from unetctl.runtime.tuning import Setting
@@ -85,6 +87,24 @@ def test_tuning_from_end_to_end(unetctl: Type, model: Path, image: Path) -> None
     assert Path(found["record"]).is_file()
 
 
+def test_a_full_disk_costs_the_record_and_not_what_was_measured(
+    unetctl: Type, model: Path, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tuning_record, "write_atomically", full)
+    words = ("tune", "--model", model, "--minutes", "0.001", "--image", image, "--engine", "onnxruntime")
+    said = unetctl(*words)
+    assert said.code == 74
+    assert "Mpx/s" in said.out
+    assert "what was tuned cannot be remembered" in said.err
+    assert "next: " not in said.err
+    said = unetctl(*words, "--json")
+    assert said.code == 74
+    assert json.loads(said.out)["record"] is None
+
+
 def test_segment_uses_what_was_found_and_says_so(unetctl: Type, model: Path, image: Path) -> None:
     plain = unetctl("segment", image, "--model", model)
     assert "tuned" not in plain.err
@@ -105,6 +125,7 @@ def test_segment_uses_what_was_found_and_says_so(unetctl: Type, model: Path, ima
     assert found["tuned"]["created"] == "2026-11-30T10:00:00+00:00"
     assert found["engine"].startswith("onnxruntime")
     assert found["tiles"] == 6
+    assert "--threads 1" in json.loads(unetctl("inspect", "slide.labels.ome.tif", "--json").out)["command"]
     planned = json.loads(unetctl("segment", image, "--model", model, "--plan", "--json").out)
     assert planned["tuned"] == found["tuned"]
     assert planned["read_shapes"] == found["read_shapes"]
@@ -142,6 +163,32 @@ def test_what_was_typed_wins(unetctl: Type, model: Path, image: Path, words: tup
         option, value = words
         assert f"tuned: left out for {option} {value}" in said.err
         assert json.loads(unetctl("segment", image, "--model", model, "--plan", "--json", *words).out)["tuned"] is None
+
+
+def test_what_was_tuned_with_an_engine_is_used_with_that_engine_only(unetctl: Type, model: Path, image: Path) -> None:
+    typed = ("--engine", "onnxruntime", "--precision", "fp32")
+    key = TuningKey.here(read_model(model).sha256, engine="onnxruntime", precision="fp32")
+    remember(model, key=key)
+    plan = ("segment", image, "--model", model, "--plan")
+    assert "tuned: " not in unetctl(*plan).err
+    assert "tuned: " not in unetctl(*plan, *typed[:2]).err
+    assert "1.25 times as fast" in unetctl(*plan, *typed).err
+    remember(model, gain=1.5)
+    assert "1.50 times as fast" in unetctl(*plan).err
+    assert "1.50 times as fast" in unetctl(*plan, *typed[:2]).err
+    assert "1.25 times as fast" in unetctl(*plan, *typed).err
+    assert "--engine onnxruntime --precision fp32" in unetctl("tune", "--list").out
+    assert unetctl("tune", "--model", model, *typed, "--forget").out == "forgotten\n"
+    assert "1.50 times as fast" in unetctl(*plan, *typed).err
+
+
+def test_a_search_among_one_engine_names_the_command_that_uses_it(unetctl: Type, model: Path, image: Path) -> None:
+    typed = ("--engine", "onnxruntime")
+    said = unetctl("tune", "--model", model, "--minutes", "0.01", "--image", image, *typed)
+    assert said.code == 0, said.err
+    assert said.err.splitlines()[-1] == f"next: unetctl segment IMAGE --model {model} --engine onnxruntime"
+    assert "tuned: " not in unetctl("segment", image, "--model", model, "--plan").err
+    assert "tuned: " in unetctl("segment", image, "--model", model, "--plan", *typed).err
 
 
 def test_a_precision_that_speaks_against_it_wins(unetctl: Type, model: Path, image: Path) -> None:

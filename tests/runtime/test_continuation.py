@@ -16,13 +16,16 @@ from tests.fakes import fake_model
 from tests.runtime import continuing
 from tests.runtime.continuing import BLANK, CHOICE, MIB, MODEL, RESOURCES, Minding, Outcome, segment_stack
 from tests.runtime.test_run_folder import hold
+from unetctl.runtime import continuation, run_folder, run_identity, segmentation, store
 from unetctl.runtime import run as run_module
-from unetctl.runtime import run_folder, segmentation, store
 from unetctl.runtime.engine import Result
+from unetctl.runtime.engines import EngineRequest
 from unetctl.runtime.errors import OutputError, ResourceError, StorageError, UsageError
+from unetctl.runtime.journal import RECORD_BYTES
 from unetctl.runtime.planned import plan_file
 from unetctl.runtime.report import ContinuedReport, SegmentProgress
 from unetctl.runtime.spec import Scope
+from unetctl.runtime.tile_choice import AS_PLANNED, TileChoice
 
 posix = pytest.mark.skipif(os.name == "nt", reason="NOT RUN: SIGKILL is POSIX")
 TILES = 18
@@ -199,6 +202,13 @@ def test_what_was_computed_otherwise_is_refused_and_stays(image: Path, undisturb
     assert continuing.outcome(segment_stack(image, command="")).class_pixels == undisturbed.class_pixels
 
 
+def test_another_processor_is_seen(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop(image)
+    monkeypatch.setattr(run_identity, "_processor", lambda: "another")
+    with pytest.raises(UsageError, match=r"cause: *the processor was [0-9a-f]{12} and is another"):
+        segment_stack(image)
+
+
 def test_another_image_of_the_same_name_and_size_is_seen(image: Path, tmp_path: Path) -> None:
     stop(image)
     (tmp_path / "stack.tif").write_bytes(image.read_bytes())
@@ -238,6 +248,38 @@ def test_the_tiles_stay_what_they_were_whatever_would_be_planned_now(
     report = segment_stack(image, engine=otherwise)
     assert report.continued is not None
     assert continuing.outcome(report) == undisturbed
+
+
+@pytest.mark.parametrize(
+    ("begun", "now"),
+    [
+        (AS_PLANNED, TileChoice(batch=4, streams=2, slots=2)),
+        (TileChoice(batch=2, streams=3, slots=5), AS_PLANNED),
+    ],
+)
+def test_batch_and_streams_stay_what_they_were_whatever_was_tuned_since(
+    image: Path, undisturbed: Outcome, begun: TileChoice, now: TileChoice
+) -> None:
+    asked: list[EngineRequest] = []
+
+    def opened(request: EngineRequest) -> Minding:
+        asked.append(request)
+        return Minding(request)
+
+    with continuing.stopped_at("write_ome_tiff"):
+        segment_stack(image, resources=dataclasses.replace(RESOURCES, tiles=begun))
+    journal = continuing.folder_of(image) / "journal.bin"
+    journal.write_bytes(journal.read_bytes()[: 9 * RECORD_BYTES])
+    report = segment_stack(
+        image,
+        engine=dataclasses.replace(CHOICE, open=opened),
+        resources=dataclasses.replace(RESOURCES, tiles=now),
+    )
+    assert report.continued is not None
+    assert continuing.outcome(report).class_pixels == undisturbed.class_pixels
+    (request,) = asked
+    assert (request.batch, request.streams) == (begun.batch, begun.streams)
+    assert request.slots >= begun.streams + 2
 
 
 def test_less_memory_than_these_tiles_need_is_said_with_both_ways_out(image: Path) -> None:
@@ -294,6 +336,22 @@ def test_a_full_disk_costs_the_chunk_that_did_not_fit(
 
     assert report.continued is not None
     assert continuing.outcome(report) == undisturbed
+
+
+def test_a_disk_that_fails_before_the_first_tile_is_an_error_of_ours(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as seeded:
+        seeded.setattr(run_identity, "_sample", fail)
+        with pytest.raises(StorageError, match=r"stack\.tif cannot be read\n *cause: *Input/output error"):
+            segment_stack(image)
+    with monkeypatch.context() as seeded:
+        seeded.setattr(continuation, "write_record", fail)
+        with pytest.raises(StorageError, match=r"writing failed[\s\S]*cause: .*Input/output error"):
+            segment_stack(image)
 
 
 def test_labels_that_were_put_aside_need_no_folder(image: Path) -> None:

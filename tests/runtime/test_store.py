@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from unetctl.runtime.chunks import ChunkGrid, ChunkKey
-from unetctl.runtime.errors import DataError, StorageError
+from unetctl.runtime.errors import DataError, OutputError, StorageError
 from unetctl.runtime.journal import RECORD_BYTES
 from unetctl.runtime.store import ChunkStore, translated_disk_errors
 
@@ -50,6 +50,8 @@ def test_a_second_writer_of_a_chunk_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_named_and_what_is_safe_too(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="ours already"), translated_disk_errors(tmp_path):
+        raise OutputError("ours already")
     with pytest.raises(StorageError, match="the disk is full") as caught, translated_disk_errors(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -152,6 +152,23 @@ def test_what_cannot_run_is_told_and_left() -> None:
         Machine(lambda _: speed(replace(DEFAULT, engine="two"))).tune()
 
 
+def test_an_engine_that_fails_in_the_last_measurement_costs_only_its_gain() -> None:
+    told: list[Setting] = []
+    machine = Machine(hill)
+
+    def measure(setting: Setting) -> float:
+        if len(told) > 1 and told[-1] in told[:-1]:  # it is tried again: that is the last time
+            raise ResourceError("it ended while it was measured")
+        return machine.measure(setting)
+
+    found = search(
+        DEFAULT, AXES, measure, seconds=1000, clock=lambda: machine.now, on_trial=lambda one, _: told.append(one)
+    )
+    assert any(one.is_better for one in found.trials)
+    assert (found.best, found.gain, found.is_complete) == (DEFAULT, 1, False)
+    assert found.mpx_per_second == found.default_mpx_per_second == pytest.approx(hill(DEFAULT))
+
+
 def test_progress_is_told_before_each_setting() -> None:
     told: list[tuple[Setting, int]] = []
 

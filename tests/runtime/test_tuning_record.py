@@ -48,7 +48,14 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    [{"model_sha256": "c" * 64}, {"processor": "c" * 64}, {"processors": 3}, {"device": "GPU"}],
+    [
+        {"model_sha256": "c" * 64},
+        {"processor": "c" * 64},
+        {"processors": 3},
+        {"device": "GPU"},
+        {"engine": "one"},
+        {"precision": "bf16"},
+    ],
     ids=lambda one: next(iter(one)),
 )
 def test_another_model_or_machine_has_another_record(tmp_path: Path, changed: dict[str, object]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 from tests.fakes import fake_choice, fake_model, fake_spec
 from tests.models import random_pixels, tiny_model
-from tests.runtime.tuning_openers import open_by_name
+from tests.runtime.tuning_openers import Deaf, open_by_name
 from tests.runtime.virtual import VirtualSource
 from unetctl.runtime.engines import EngineChoice, choose_engine
 from unetctl.runtime.errors import ResourceError, UnavailableError
@@ -22,6 +24,7 @@ from unetctl.runtime.model import read_model
 from unetctl.runtime.run import Resources, plan_run, prepare
 from unetctl.runtime.segmentation import segment
 from unetctl.runtime.spec import Scope
+from unetctl.runtime.summary import notices_of
 from unetctl.runtime.tile_choice import AS_PLANNED, TileChoice, plan_tiles_like
 from unetctl.runtime.tuning import Setting
 from unetctl.runtime.tuning_measure import Bench
@@ -125,11 +128,45 @@ def test_what_was_tuned_is_left_out_where_not_even_the_smallest_tile_fits() -> N
     assert plain < needed(tuned)
     run = prepare(source, model, choice, Resources(max_memory_bytes=plain, threads=1, tiles=tuned))
     assert run.resources.tiles == AS_PLANNED
+    assert "what was tuned needs more memory than is allowed: tiles went through as without tuning" in notices_of(run)
     assert run.memory.expected_bytes <= plain
     roomy = prepare(source, model, choice, Resources(max_memory_bytes=needed(tuned), threads=1, tiles=tuned))
     assert roomy.resources.tiles == tuned
+    assert not any("tuned" in one for one in notices_of(roomy))
     with pytest.raises(ResourceError):
         prepare(source, model, choice, Resources(max_memory_bytes=MIB, threads=1, tiles=tuned))
+
+
+@pytest.mark.parametrize(
+    ("image_yx", "planes", "batch", "streams"),
+    [
+        ((400, 400), 1, 1, 1),
+        ((400, 400), 3, 1, 3),
+        ((1024, 1024), 1, 2, 2),
+        ((1024, 1400), 1, 3, 4),  # a row is a batch of two tiles, and of one that is cut
+        ((9000, 9000), 1, 8, 4),
+    ],
+)
+def test_few_tiles_get_no_batches_and_streams_that_they_cannot_fill(
+    image_yx: tuple[int, int], planes: int, batch: int, streams: int
+) -> None:
+    tuned = TileChoice(tile_yx=(512, 512), batch=8, streams=4, slots=6)
+    resources = Resources(max_memory_bytes=64 << 30, threads=1, tiles=tuned)
+    source = VirtualSource(*image_yx, planes=planes)
+    run = prepare(source, fake_model(), fake_choice(), resources)
+    assert run.resources.tiles == replace(tuned, batch=batch, streams=streams)
+    goes_on = prepare(source, fake_model(), fake_choice(), resources, tiles=run.memory.tiles)
+    assert goes_on.resources.tiles == tuned
+
+
+def test_a_run_that_goes_on_is_never_tuned_anew() -> None:
+    choice, model = fake_choice(bytes_a_pixel=160), fake_model()
+    source = VirtualSource(3000, 3000)
+    tuned = TileChoice(tile_yx=(1024, 1024), batch=8, streams=2)
+    begun = prepare(source, model, choice, Resources(max_memory_bytes=4096 * MIB, threads=1))
+    little = Resources(max_memory_bytes=begun.memory.expected_bytes, threads=1, tiles=tuned)
+    with pytest.raises(ResourceError, match="the run that is continued"):
+        prepare(source, model, choice, little, tiles=begun.memory.tiles)
 
 
 def test_tiles_grow_along_what_a_thin_image_leaves() -> None:
@@ -195,6 +232,15 @@ def test_a_bench_measures_real_engines_and_tells_what_failed(tmp_path: Path) -> 
         for one in (first, second):
             bench.measure(one)
             assert len(multiprocessing.active_children()) == 1, "both are more than the memory holds"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="NOT RUN: processes of Windows inherit no signals")
+def test_a_process_that_begins_hears_no_ctrl_c_and_we_do_again() -> None:
+    space = fake_space(choice=fake_choice())
+    before = signal.getsignal(signal.SIGINT)
+    with Bench({("fake", "fp32"): Deaf()}, space.plan, memory_bytes=10_000 * MIB) as bench:
+        assert bench.measure(space.default) > 0
+        assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_tuning_reports_what_was_tried(tmp_path: Path) -> None:
