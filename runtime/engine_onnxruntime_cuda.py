@@ -83,8 +83,8 @@ class OnnxRuntimeCudaEngine:
     ) -> None:
         self._worker.shutdown(wait=True, cancel_futures=True)
         cuda.release("cudaSetDevice", self._index)
-        del self._session  # with its graphs, before the memory that they use
-        self._keep.close()
+        del self._session
+        self._keep.close()  # a slot lets go of its bindings, which hold the session, before the memory of its graphs
         del self._slots
 
     def buffer(self, slot: int, shape: tuple[int, int]) -> NDArray[Any]:
@@ -131,7 +131,8 @@ class OnnxRuntimeCudaEngine:
         request, graph_ids = self._request, count(1)
         free_bytes, ready = cuda.free_device_bytes(), list[OnnxRuntimeSlot]()
         try:
-            session = open_cuda_session(request.model.path, self._index, graphs=graphs)
+            precision = request.model.record.precision
+            session = open_cuda_session(request.model.path, self._index, graphs=graphs, precision=precision)
             refuse_other_outputs(request.model, [one.name for one in session.get_outputs()])
             for slot in slots:
                 slot.bind(session, self._index, {shape: next(graph_ids) for shape in request.shapes})

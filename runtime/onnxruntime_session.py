@@ -22,7 +22,6 @@ PROVIDER = "CUDAExecutionProvider"
 INSTALL = 'with an NVIDIA GPU and its driver: pip uninstall onnxruntime; pip install "unetctl[gpu]"'
 
 OPTIONS = {
-    "use_tf32": "0",  # fp32 is fp32; in an fp16 graph there is little that it would speed up
     "cudnn_conv_algo_search": "HEURISTIC",
     "arena_extend_strategy": "kSameAsRequested",  # or it takes twice what it needs, to grow into
 }
@@ -31,8 +30,10 @@ ON_THE_PROCESSOR = "assigned to the default CPU EP"
 """What ONNX Runtime says of layers for which it would need the processor: all, if the GPU's libraries are missing."""
 
 
-def open_cuda_session(path: Path, device: int, *, graphs: bool) -> Any:
+def open_cuda_session(path: Path, device: int, *, graphs: bool, precision: str = "fp32") -> Any:
     """Load a model onto the GPU of index `device`; with `graphs` each `gpu_graph_id` is recorded and replayed.
+
+    `precision` is that of its graph: without TF32, ONNX Runtime leaves the tensor cores to no precision, fp16 included.
 
     Raises `UnavailableError` if anything of it would run on the processor, `ResourceError` if the memory of the GPU
     does not suffice, and `DataError` if the model is refused.
@@ -42,7 +43,8 @@ def open_cuda_session(path: Path, device: int, *, graphs: bool) -> Any:
     options.log_severity_level = 4  # what goes wrong is raised, and said once
     options.enable_mem_pattern = False  # memory that it takes in a later run cannot be recorded in a graph
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    chosen = {**OPTIONS, "device_id": str(device), "enable_cuda_graph": str(int(graphs))}
+    switches = {"enable_cuda_graph": graphs, "use_tf32": precision == "fp16"}  # what is called fp32 is fp32
+    chosen = {**OPTIONS, "device_id": str(device)} | {name: str(int(is_on)) for name, is_on in switches.items()}
     said = io.StringIO()
     with redirect_stdout(said):  # it prints which libraries are missing
         onnxruntime.preload_dlls()  # of the nvidia packages beside it

@@ -90,7 +90,9 @@ def test_an_exported_fp16_model_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
     made = export_model(case.checkpoint.path, tmp_path / "half.onnx", precision=Precision.FP16)
     cuda = FakeCuda()
     cuda.install(monkeypatch)
-    FakeOnnxRuntime(cuda).install(monkeypatch)
+    library = FakeOnnxRuntime(cuda)
+    library.install(monkeypatch)
     (row,) = check_model(read_model(made.path), {"onnxruntime-cuda": OnnxRuntimeCudaEngine})
     assert row.passed
     assert row.precision == "fp16"
+    assert {one.options["use_tf32"] for one in library.sessions} == {"1"}, "or no tensor core computes it"
