@@ -12,7 +12,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -38,6 +38,8 @@ from unetctl.runtime.tile_choice import SLOTS
 LOG = logging.getLogger(__name__)
 
 NAME = "onnxruntime-cuda"
+WARM_UPS = 2
+"""Runs of a shape before it is recorded: memory that is taken in the first cannot be taken while it is recorded."""
 LIBRARY_BYTES = 2048 << 20
 """Of the host: CUDA, cuDNN and ONNX Runtime. NOT MEASURED."""
 DEVICE_LIBRARY_BYTES = 768 << 20
@@ -113,19 +115,22 @@ class OnnxRuntimeCudaEngine:
         cuda.use_device(self._index)
         try:
             return self._bound(slots, graphs=True)
+        except ResourceError as error:  # of memory that was asked for while a graph was recorded, too
+            why_not = error.cause
         except (DataError, UnavailableError) as error:
             if "captur" not in error.cause.lower():
                 raise
             why_not = error.cause
         for slot in slots:
             slot.unbind()
+        found = self._bound(slots, graphs=False)  # raises again if there is too little memory in truth
         LOG.warning("the GPU is driven call by call and not by CUDA graphs, which is a little slower: %s", why_not)
-        return self._bound(slots, graphs=False)
+        return found
 
     def _bound(self, slots: list[OnnxRuntimeSlot], *, graphs: bool) -> tuple[Any, list[OnnxRuntimeSlot]]:
         """Open the session, and bind one slot after another; return those that the memory of the device holds.
 
-        Each runs with every shape once, so that nothing is set up, taken or recorded during the run. Raises
+        Each runs with every shape, so that nothing is set up, taken or recorded during the run. Raises
         `ResourceError` with what is needed and what is free if the device does not hold one.
         """
         request, graph_ids = self._request, count(1)
@@ -136,10 +141,10 @@ class OnnxRuntimeCudaEngine:
             refuse_other_outputs(request.model, [one.name for one in session.get_outputs()])
             for slot in slots:
                 slot.bind(session, self._index, {shape: next(graph_ids) for shape in request.shapes})
-                for shape in request.shapes:
+                for recorded, shape in product((*[False] * WARM_UPS, True), request.shapes):
                     slot.shaped(shape)
                     slot.start()
-                    self._compute(session, slot)
+                    self._compute(session, slot, recorded=recorded)
                     slot.wait()
                 ready.append(slot)
         except ResourceError as error:
@@ -153,11 +158,11 @@ class OnnxRuntimeCudaEngine:
             )
         return session, ready
 
-    def _compute(self, session: Any, slot: OnnxRuntimeSlot) -> None:
+    def _compute(self, session: Any, slot: OnnxRuntimeSlot, *, recorded: bool = True) -> None:
         """Run a slot that was started; in the worker."""
         cuda.use_device(self._index)
         with translated_cuda("ONNX Runtime", "tiles", free_bytes=cuda.free_device_bytes):
-            slot.compute(session)
+            slot.compute(session, recorded=recorded)
 
 
 def run_file(path: Path, batches: Iterable[Mapping[str, NDArray[Any]]], *, threads: int) -> Iterator[dict[str, Any]]:  # noqa: ARG001
