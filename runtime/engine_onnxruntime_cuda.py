@@ -29,7 +29,7 @@ from unetctl.runtime.engine_onnxruntime import import_onnxruntime
 from unetctl.runtime.engines import EngineRequest, EngineStatus
 from unetctl.runtime.errors import DataError, ResourceError, UnavailableError
 from unetctl.runtime.model import Model
-from unetctl.runtime.onnxruntime_session import INSTALL, PROVIDER, open_cuda_session
+from unetctl.runtime.onnxruntime_session import INSTALL, PROVIDER, open_cuda_session, preload
 from unetctl.runtime.onnxruntime_slot import OnnxRuntimeSlot
 from unetctl.runtime.spec import Scope
 from unetctl.runtime.statistics import Statistics
@@ -176,13 +176,14 @@ def run_file(path: Path, batches: Iterable[Mapping[str, NDArray[Any]]], *, threa
 
 
 def status(index: int = 0) -> EngineStatus:
-    """Say whether ONNX Runtime can run on the GPU of this index; that its libraries load is seen when it is opened."""
+    """Say whether ONNX Runtime can run on the GPU of this index, and load the GPU's libraries to see it."""
     if not cuda.device_count():
         why_not = f"no NVIDIA GPU that CUDA can use: {cuda.why_no_device()}"
         return EngineStatus(name=NAME, version="", usable=False, why_not=why_not, hint=INSTALL)
     try:
         device, onnxruntime = cuda.device(index), import_onnxruntime()
         version, providers = onnxruntime.__version__, onnxruntime.get_available_providers()
+        missing = preload() if PROVIDER in providers else ""
     except UnavailableError as error:
         return EngineStatus(name=NAME, version="", usable=False, why_not=error.what, hint=INSTALL)
     except AttributeError as error:  # of two variants one was removed: an empty module is left
@@ -190,6 +191,8 @@ def status(index: int = 0) -> EngineStatus:
     if PROVIDER not in providers:
         why_not = f"this onnxruntime is not the one for GPUs: it has {', '.join(providers)}"
         return EngineStatus(name=NAME, version=version, usable=False, why_not=why_not, hint=INSTALL)
+    if missing:
+        return EngineStatus(name=NAME, version=version, usable=False, why_not=missing, hint=INSTALL)
     return EngineStatus(
         name=NAME,
         version=version,

@@ -73,6 +73,7 @@ class FakeOnnxRuntime:
         self.takes_memory_when_recorded = False
         self.sessions: list[Session] = []
         self.replayed = 0
+        self.logger_severity = 2
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Be what `import onnxruntime` gives."""
@@ -80,6 +81,7 @@ class FakeOnnxRuntime:
         module.__spec__, module.__version__ = ModuleSpec("onnxruntime", None), onnxruntime.__version__
         module.SessionOptions, module.RunOptions = Options, onnxruntime.RunOptions
         module.get_available_providers = lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+        module.set_default_logger_severity = lambda severity: setattr(self, "logger_severity", severity)
         module.preload_dlls = lambda: None if self.has_libraries else print("Failed to load libcudnn.so.9")
         module.InferenceSession = self._session
         monkeypatch.setitem(sys.modules, "onnxruntime", module)
@@ -89,6 +91,7 @@ class FakeOnnxRuntime:
     ) -> Any:
         if not isinstance(options, Options) or providers == ["CPUExecutionProvider"]:
             return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        assert self.logger_severity == 4, "it would print a warning at every session"
         ((name, chosen),) = providers
         assert name == "CUDAExecutionProvider"
         assert set(chosen) <= OPTIONS, "an unknown option is refused"

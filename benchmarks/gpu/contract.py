@@ -46,7 +46,7 @@ def contract_row(settings: Settings, seconds: float) -> Row:
 
 
 def outcomes(log: str) -> Row:
-    """Count what pytest said of each test: `passed`, `failed` by name, `skipped` by reason, as files that cannot be imported."""
+    """Count what pytest said of each test: `passed`, `failed` by name, `skipped` by reason, with files not imported."""
     found = [match for line in log.splitlines() if (match := OUTCOME.match(line))]
     failed = [one["test"] for one in found if one["outcome"] in ("FAILED", "ERROR")]
     skipped = Counter(one["why"] or "no reason" for one in found if one["outcome"] == "SKIPPED")
