@@ -39,8 +39,8 @@ class Keep:
     def __init__(self, labels_yx: NDArray[np.uint8]) -> None:
         self._labels = labels_yx
 
-    def write(self, plane: int, tile: Tile, labels_yx: NDArray[np.uint8]) -> None:  # noqa: ARG002 - one plane
-        """Copy the labels of one tile."""
+    def write(self, plane: int, tile: Tile, labels_yx: NDArray[np.uint8], *, left_out: bool = False) -> None:  # noqa: ARG002
+        """Copy the labels of one tile, of the only plane."""
         window = tile.write
         self._labels[window.y0 : window.y1, window.x0 : window.x1] = labels_yx
 
