@@ -12,7 +12,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,7 +29,7 @@ from unetctl.runtime.engine_onnxruntime import import_onnxruntime
 from unetctl.runtime.engines import EngineRequest, EngineStatus
 from unetctl.runtime.errors import DataError, ResourceError, UnavailableError
 from unetctl.runtime.model import Model
-from unetctl.runtime.onnxruntime_session import INSTALL, PROVIDER, open_cuda_session
+from unetctl.runtime.onnxruntime_session import INSTALL, PROVIDER, open_cuda_session, preload
 from unetctl.runtime.onnxruntime_slot import OnnxRuntimeSlot
 from unetctl.runtime.spec import Scope
 from unetctl.runtime.statistics import Statistics
@@ -38,6 +38,8 @@ from unetctl.runtime.tile_choice import SLOTS
 LOG = logging.getLogger(__name__)
 
 NAME = "onnxruntime-cuda"
+WARM_UPS = 2
+"""Runs of a shape before it is recorded: memory that is taken in the first cannot be taken while it is recorded."""
 LIBRARY_BYTES = 2048 << 20
 """Of the host: CUDA, cuDNN and ONNX Runtime. NOT MEASURED."""
 DEVICE_LIBRARY_BYTES = 768 << 20
@@ -83,8 +85,8 @@ class OnnxRuntimeCudaEngine:
     ) -> None:
         self._worker.shutdown(wait=True, cancel_futures=True)
         cuda.release("cudaSetDevice", self._index)
-        del self._session  # with its graphs, before the memory that they use
-        self._keep.close()
+        del self._session
+        self._keep.close()  # a slot lets go of its bindings, which hold the session, before the memory of its graphs
         del self._slots
 
     def buffer(self, slot: int, shape: tuple[int, int]) -> NDArray[Any]:
@@ -113,32 +115,36 @@ class OnnxRuntimeCudaEngine:
         cuda.use_device(self._index)
         try:
             return self._bound(slots, graphs=True)
+        except ResourceError as error:  # of memory that was asked for while a graph was recorded, too
+            why_not = error.cause
         except (DataError, UnavailableError) as error:
             if "captur" not in error.cause.lower():
                 raise
             why_not = error.cause
         for slot in slots:
             slot.unbind()
+        found = self._bound(slots, graphs=False)  # raises again if there is too little memory in truth
         LOG.warning("the GPU is driven call by call and not by CUDA graphs, which is a little slower: %s", why_not)
-        return self._bound(slots, graphs=False)
+        return found
 
     def _bound(self, slots: list[OnnxRuntimeSlot], *, graphs: bool) -> tuple[Any, list[OnnxRuntimeSlot]]:
         """Open the session, and bind one slot after another; return those that the memory of the device holds.
 
-        Each runs with every shape once, so that nothing is set up, taken or recorded during the run. Raises
+        Each runs with every shape, so that nothing is set up, taken or recorded during the run. Raises
         `ResourceError` with what is needed and what is free if the device does not hold one.
         """
         request, graph_ids = self._request, count(1)
         free_bytes, ready = cuda.free_device_bytes(), list[OnnxRuntimeSlot]()
         try:
-            session = open_cuda_session(request.model.path, self._index, graphs=graphs)
+            precision = request.model.record.precision
+            session = open_cuda_session(request.model.path, self._index, graphs=graphs, precision=precision)
             refuse_other_outputs(request.model, [one.name for one in session.get_outputs()])
             for slot in slots:
                 slot.bind(session, self._index, {shape: next(graph_ids) for shape in request.shapes})
-                for shape in request.shapes:
+                for recorded, shape in product((*[False] * WARM_UPS, True), request.shapes):
                     slot.shaped(shape)
                     slot.start()
-                    self._compute(session, slot)
+                    self._compute(session, slot, recorded=recorded)
                     slot.wait()
                 ready.append(slot)
         except ResourceError as error:
@@ -152,11 +158,11 @@ class OnnxRuntimeCudaEngine:
             )
         return session, ready
 
-    def _compute(self, session: Any, slot: OnnxRuntimeSlot) -> None:
+    def _compute(self, session: Any, slot: OnnxRuntimeSlot, *, recorded: bool = True) -> None:
         """Run a slot that was started; in the worker."""
         cuda.use_device(self._index)
         with translated_cuda("ONNX Runtime", "tiles", free_bytes=cuda.free_device_bytes):
-            slot.compute(session)
+            slot.compute(session, recorded=recorded)
 
 
 def run_file(path: Path, batches: Iterable[Mapping[str, NDArray[Any]]], *, threads: int) -> Iterator[dict[str, Any]]:  # noqa: ARG001
@@ -170,13 +176,14 @@ def run_file(path: Path, batches: Iterable[Mapping[str, NDArray[Any]]], *, threa
 
 
 def status(index: int = 0) -> EngineStatus:
-    """Say whether ONNX Runtime can run on the GPU of this index; that its libraries load is seen when it is opened."""
+    """Say whether ONNX Runtime can run on the GPU of this index, and load the GPU's libraries to see it."""
     if not cuda.device_count():
         why_not = f"no NVIDIA GPU that CUDA can use: {cuda.why_no_device()}"
         return EngineStatus(name=NAME, version="", usable=False, why_not=why_not, hint=INSTALL)
     try:
         device, onnxruntime = cuda.device(index), import_onnxruntime()
         version, providers = onnxruntime.__version__, onnxruntime.get_available_providers()
+        missing = preload() if PROVIDER in providers else ""
     except UnavailableError as error:
         return EngineStatus(name=NAME, version="", usable=False, why_not=error.what, hint=INSTALL)
     except AttributeError as error:  # of two variants one was removed: an empty module is left
@@ -184,6 +191,8 @@ def status(index: int = 0) -> EngineStatus:
     if PROVIDER not in providers:
         why_not = f"this onnxruntime is not the one for GPUs: it has {', '.join(providers)}"
         return EngineStatus(name=NAME, version=version, usable=False, why_not=why_not, hint=INSTALL)
+    if missing:
+        return EngineStatus(name=NAME, version=version, usable=False, why_not=missing, hint=INSTALL)
     return EngineStatus(
         name=NAME,
         version=version,

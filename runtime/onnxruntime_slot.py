@@ -25,6 +25,9 @@ from unetctl.runtime.spec import ModelSpec, Scope
 
 Shape = tuple[int, int]
 
+NO_GRAPH = "-1"
+"""ONNX Runtime's `gpu_graph_id` of a run that is neither recorded nor replayed."""
+
 
 class OnnxRuntimeSlot:
     """A slot: its memory of the host stays, what it has on the device is bound to a session and unbound."""
@@ -57,9 +60,7 @@ class OnnxRuntimeSlot:
                 binding.bind_input(name, "cuda", device, array.dtype, array.shape, self._addresses[name])
             for name, array in outputs.items():
                 binding.bind_output(name, "cuda", device, array.dtype, array.shape, self._addresses[name])
-            options = import_onnxruntime().RunOptions()
-            options.add_run_config_entry("gpu_graph_id", str(graph_id))
-            self._bound[shape] = binding, options
+            self._bound[shape] = binding, _run_options(str(graph_id))
 
     def unbind(self) -> None:
         """Wait for the copies and give back all that is on the device; the session must not be running."""
@@ -83,10 +84,14 @@ class OnnxRuntimeSlot:
             upload(flat, self._there(name, flat), self._stream)
         record(self._event, self._stream)
 
-    def compute(self, session: Any) -> None:
-        """Wait for that copy, run the network, and start the copy of its outputs to the host."""
+    def compute(self, session: Any, *, recorded: bool = True) -> None:
+        """Wait for that copy, run the network, and start the copy of its outputs to the host.
+
+        The graph of the shape is replayed, or recorded if it is not there; unless `recorded`, there is none.
+        """
         wait_for(self._event)  # the session's stream knows nothing of the slot's
-        session.run_with_iobinding(*self._bound[self._shape])
+        binding, options = self._bound[self._shape]
+        session.run_with_iobinding(binding, options if recorded else _run_options(NO_GRAPH))
         for name, array in self._memory.outputs().items():
             flat = array.reshape(1, 1, -1)
             download(self._there(name, flat), flat, self._stream)
@@ -114,3 +119,9 @@ class OnnxRuntimeSlot:
 
     def _there(self, name: str, flat: NDArray[np.uint8]) -> DevicePlanes:
         return DevicePlanes(address=self._addresses[name], planes=1, height=1, row_bytes=flat.size)
+
+
+def _run_options(graph_id: str) -> Any:
+    options = import_onnxruntime().RunOptions()
+    options.add_run_config_entry("gpu_graph_id", graph_id)
+    return options

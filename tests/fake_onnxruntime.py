@@ -70,8 +70,10 @@ class FakeOnnxRuntime:
         self.has_libraries = True
         self.cpu_nodes = 0
         self.can_be_captured = True
+        self.takes_memory_when_recorded = False
         self.sessions: list[Session] = []
         self.replayed = 0
+        self.logger_severity = 2
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Be what `import onnxruntime` gives."""
@@ -79,6 +81,7 @@ class FakeOnnxRuntime:
         module.__spec__, module.__version__ = ModuleSpec("onnxruntime", None), onnxruntime.__version__
         module.SessionOptions, module.RunOptions = Options, onnxruntime.RunOptions
         module.get_available_providers = lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+        module.set_default_logger_severity = lambda severity: setattr(self, "logger_severity", severity)
         module.preload_dlls = lambda: None if self.has_libraries else print("Failed to load libcudnn.so.9")
         module.InferenceSession = self._session
         monkeypatch.setitem(sys.modules, "onnxruntime", module)
@@ -88,6 +91,7 @@ class FakeOnnxRuntime:
     ) -> Any:
         if not isinstance(options, Options) or providers == ["CPUExecutionProvider"]:
             return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        assert self.logger_severity == 4, "it would print a warning at every session"
         ((name, chosen),) = providers
         assert name == "CUDAExecutionProvider"
         assert set(chosen) <= OPTIONS, "an unknown option is refused"
@@ -143,16 +147,20 @@ class Session:
 
     def run_with_iobinding(self, binding: Binding, options: Any) -> None:
         graph = threading.get_ident(), options.get_run_config_entry("gpu_graph_id")
-        if self._captures and graph in self._graphs:
+        skips, is_recorded = graph[1] == "-1", False
+        if skips:
+            pass
+        elif self._captures and graph in self._graphs:
             self._module.replayed += 1
             binding = self._graphs[graph]
         elif self._captures:
             self._graphs[graph] = Binding(inputs=dict(binding.inputs), outputs=dict(binding.outputs))
+            is_recorded = True
         cuda = self._module.cuda
         with cuda.lock:
             if cuda.lost:
                 raise Fail(LOST.format(int(cuda.lost), cuda.cudaGetErrorString(cuda.lost)[1].decode()))
-            self._take(binding)
+            self._take(binding, is_recorded=is_recorded)
             spans = {name: self._span(one) for name, one in (*binding.inputs.items(), *binding.outputs.items())}
             for stream in cuda.streams.streams:
                 for work in stream.pending:
@@ -169,10 +177,12 @@ class Session:
                 cuda.streams.drop()
                 raise Fail(LOST.format(int(cuda.lost), cuda.cudaGetErrorString(cuda.lost)[1].decode())) from None
 
-    def _take(self, binding: Binding) -> None:
-        """Let the arena grow to what this run takes; another run of the same shape takes no more."""
+    def _take(self, binding: Binding, *, is_recorded: bool) -> None:
+        """Let the arena grow to what this run takes, but not in a recording; the same shape takes no more."""
         pixels = int(np.prod(binding.inputs["image"][1]))
         more = self._module.arena_bytes * pixels - self._arena
+        if is_recorded and (more > 0 or self._module.takes_memory_when_recorded):
+            raise RuntimeException(NO_ROOM.format(max(more, 1)))
         if more > 0:
             code, _ = self._module.cuda.cudaMalloc(more)
             if code:

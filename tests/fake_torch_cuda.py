@@ -41,7 +41,7 @@ class FakeTorchCuda:
         self.others_first = False
         """Whoever waits for a stream finds that all others went ahead, as far as nothing holds them."""
         self.can_be_captured = True
-        self.has_room = True
+        self.has_room_for_graphs = True
         self.slots_with_room = 99
         self.flags: set[tuple[bool, bool]] = set()
         """What cuDNN was told while a graph was recorded: TF32, and to time its kernels"""
@@ -79,7 +79,7 @@ class FakeTorchCuda:
     def graph(self, graph: FakeGraph, *, pool: Any, stream: FakeStream, capture_error_mode: str) -> Iterator[None]:
         """Record what is done in the block."""
         assert capture_error_mode == "thread_local", "readers in other threads must not spoil it"
-        if not self.has_room:
+        if not self.has_room_for_graphs:
             raise torch.OutOfMemoryError(NO_ROOM)
         if not self.can_be_captured:
             raise torch.AcceleratorError(NO_CAPTURE)

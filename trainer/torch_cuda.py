@@ -107,6 +107,8 @@ class TorchCudaEngine:
             self._network = graph.to(self._device, memory_format=torch.channels_last).eval()
             self._compute, self._pool = cuda.Stream(), cuda.graph_pool_handle()
             self._lanes = {shape: self._lane(shape) for shape in request.shapes}
+            for lane in self._lanes.values():  # after all ran: the memory of the runs is in no graph's way
+                self._record(lane)
             self._slots = [TorchSlot(self._spec, request, self._device)]
             try:
                 for _ in range(1, request.slots):
@@ -168,7 +170,7 @@ class TorchCudaEngine:
         return Result(labels=found["labels"], probabilities=found.get("probabilities"))
 
     def _lane(self, shape: Shape) -> Lane:
-        """Run the network with tiles of `shape`, and record it; where it cannot be recorded, it is called each time."""
+        """Return what runs tiles of `shape`, after the network ran with it, so that nothing is set up later."""
         channels = len(self._spec.channels)
         item = np.dtype(self._spec.pixel_type.value).itemsize
         full = (self._request.batch, channels, *shape, *((item,) if item > 1 else ()))
@@ -181,16 +183,21 @@ class TorchCudaEngine:
             for _ in range(WARM_UPS):
                 self._run(lane)
         self._compute.synchronize()
-        lane.outputs, recorded = (), torch.cuda.CUDAGraph()
+        lane.outputs = ()
+        return lane
+
+    def _record(self, lane: Lane) -> None:
+        """Record the network; where that cannot be, or memory does not suffice for it, it is called each time."""
+        recorded = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(recorded, pool=self._pool, stream=self._compute, capture_error_mode="thread_local"):
                 lane.outputs = self._network(*lane.inputs)
             lane.graph = recorded
         except RuntimeError as error:
-            if "captur" not in str(error).lower():
+            if not isinstance(error, torch.OutOfMemoryError) and "captur" not in str(error).lower():
                 raise
+            lane.outputs = ()
             LOG.warning("the GPU is driven call by call and not by a CUDA graph, which is a little slower: %s", error)
-        return lane
 
     def _run(self, lane: Lane) -> None:
         """Put the network on the current stream."""

@@ -9,12 +9,13 @@
 Whatever of PyTorch, ONNX Runtime and TensorRT runs on the GPU is measured; what does not, and what there was no time
 for, is listed with the reason. Each part is a process of its own, so that one that fails or hangs takes nothing with
 it. No network and no display are needed. `--rehearse` does the same with tiny networks on the processor.
-Exit code 1: an engine gave a wrong result.
+Exit code 1: an engine gave a wrong result; 69: unetctl is not installed.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import sys
 import time
@@ -25,6 +26,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.gpu.contract import contract_row
+from benchmarks.gpu.engines import TORCH
 from benchmarks.gpu.machine import StateWatch, libraries, machine
 from benchmarks.gpu.process import run_within
 from benchmarks.gpu.report import commit, is_wrong, report_text, write_report
@@ -39,6 +41,8 @@ LEAST_SECONDS = 8.0
 """With less left a part is not begun: it would not get beyond its imports."""
 GRACE_SECONDS = 10.0
 """For the measurement that was begun in time."""
+UNAVAILABLE = 69
+"""The exit code of unetctl where something is not installed."""
 
 
 def measure_all(settings: Settings, seconds: float, on_row: Callable[[Row], None]) -> None:
@@ -95,11 +99,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, nargs="?", default=Path("benchmarks/results"), help="for the two files")
     parser.add_argument("--seconds", type=float, default=420.0, metavar="N", help="in all, about")
-    parser.add_argument("--engines", default="", metavar="NAME,...", help="only these: torch, onnxruntime, tensorrt")
+    parser.add_argument("--engines", default="", metavar="NAME,...", help="as torch,onnxruntime-cuda,tensorrt")
     parser.add_argument("--commit", metavar="TEXT", help="for the record, where there is no git to tell it")
     parser.add_argument("--rehearse", action="store_true", help="tiny networks, on the processor")
     options = parser.parse_args()
+    if importlib.util.find_spec("unetctl") is None:
+        print("unetctl is not installed: pip install . in the checkout, or a wheel: docs/edge.md", file=sys.stderr)
+        sys.exit(UNAVAILABLE)
     begun, engines = time.monotonic(), tuple(one for one in options.engines.split(",") if one)
+    if unknown := [one for one in engines if one not in known_engines()]:
+        parser.error(f"no such engine: {', '.join(unknown)}; there are {', '.join(known_engines())}")
     with TemporaryDirectory(prefix="unetctl-gpu-") as scratch, StateWatch() as watch:
         if options.rehearse:
             settings = rehearsal(scratch, engines)
@@ -128,6 +137,13 @@ def main() -> None:
     if not any(row["name"] == "engine" for row in record["rows"]):
         sys.exit("no engine runs on an NVIDIA GPU here, so nothing was measured; --rehearse measures on the processor")
     sys.exit(1 if any(is_wrong(row) for row in record["rows"]) else 0)
+
+
+def known_engines() -> tuple[str, ...]:
+    """List the names that `--engines` takes."""
+    from unetctl.runtime.engines import ENGINES
+
+    return (TORCH, *ENGINES)
 
 
 def describe(row: Row) -> str:

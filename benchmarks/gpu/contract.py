@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NEEDS = ("pytest", "hypothesis", "torch", "safetensors", "onnx", "onnxscript")
 """What the tests import."""
 OUTCOME = re.compile(r"^(?P<test>tests/\S+::.+?) (?P<outcome>PASSED|FAILED|ERROR|SKIPPED)(?: \((?P<why>.*)\))?(?:\s|$)")
+NOT_COLLECTED = re.compile(r"^ERROR (?P<why>tests/\S+\.py(?: - .*)?)$")
 NAME = "contract tests"
 
 
@@ -37,6 +38,7 @@ def contract_row(settings: Settings, seconds: float) -> Row:
     log = settings.folder / "pytest.log"
     # Warnings of versions that this project does not pin are no failures of an engine.
     options = ["-v", "-p", "no:cacheprovider", "-W", "default", "--color=no", "-k", settings.tests]
+    options += ["--continue-on-collection-errors"]  # a file that lacks a package takes no other with it
     command = [sys.executable, "-m", "pytest", *options, *contract_files()]
     environment = {**os.environ, "COLUMNS": "400"}
     ended = run_within(command, seconds, log=log, folder=ROOT, environment=environment)
@@ -44,10 +46,11 @@ def contract_row(settings: Settings, seconds: float) -> Row:
 
 
 def outcomes(log: str) -> Row:
-    """Count what pytest said of each test: `passed`, `failed` by name, `skipped` by reason."""
+    """Count what pytest said of each test: `passed`, `failed` by name, `skipped` by reason, with files not imported."""
     found = [match for line in log.splitlines() if (match := OUTCOME.match(line))]
     failed = [one["test"] for one in found if one["outcome"] in ("FAILED", "ERROR")]
     skipped = Counter(one["why"] or "no reason" for one in found if one["outcome"] == "SKIPPED")
+    skipped.update(match["why"] for line in log.splitlines() if (match := NOT_COLLECTED.match(line)))
     passed = sum(one["outcome"] == "PASSED" for one in found)
     if not found:
         return {"failed": f"no test ran: {log.strip()[-300:]}"}

@@ -6,7 +6,7 @@ import inspect
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.gpu.networks import Network
+from benchmarks.gpu.networks import NEEDS_TORCH, Network
 from benchmarks.gpu.rows import in_one_line, lacking
 from benchmarks.gpu.settings import Settings
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from unetctl.trainer.checkpoint import Checkpoint
 
 TORCH = "torch"
-NEEDS_TORCH = (TORCH, "safetensors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +31,10 @@ class Found:
     graphs: tuple[str, ...]
     """What its models are there in."""
 
-    @property
-    def precisions(self) -> tuple[str, ...]:
-        """List what it is measured in, the most important first."""
-        return tuple(dict.fromkeys((*self.hints, *self.graphs)))
+    def precisions(self, network: Network) -> tuple[str, ...]:
+        """List what it is measured in with a network, the most important first."""
+        graphs = self.graphs if network.base_channels else ("fp32",)  # the built-in model is there in nothing else
+        return tuple(dict.fromkeys((*self.hints, *graphs)))
 
 
 def find_engines(settings: Settings) -> tuple[list[Found], dict[str, str]]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchmarks.gpu.engines import TORCH, Found, open_choice, torch_in
 from benchmarks.gpu.integers import CHUNK_PX, CLASSES, LIMITS, IntegerCase, integer_case
-from benchmarks.gpu.networks import Network, networks
+from benchmarks.gpu.networks import NEEDS_ONNX, NEEDS_TORCH, Network, networks
 from benchmarks.gpu.peaks import device_name, tf32
 from benchmarks.gpu.rows import Facts, Measurement
 from benchmarks.gpu.settings import Settings
@@ -39,8 +39,8 @@ class Keep:
     def __init__(self, labels_yx: NDArray[np.uint8]) -> None:
         self._labels = labels_yx
 
-    def write(self, plane: int, tile: Tile, labels_yx: NDArray[np.uint8]) -> None:  # noqa: ARG002 - one plane
-        """Copy the labels of one tile."""
+    def write(self, plane: int, tile: Tile, labels_yx: NDArray[np.uint8], *, left_out: bool = False) -> None:  # noqa: ARG002
+        """Copy the labels of one tile, of the only plane."""
         window = tile.write
         self._labels[window.y0 : window.y1, window.x0 : window.x1] = labels_yx
 
@@ -48,18 +48,17 @@ class Keep:
 def exactness_measurements(settings: Settings, engines: list[Found]) -> Iterator[Measurement]:
     """Yield what is to be right, every precision of every engine."""
     for found in engines:
-        for precision in found.precisions:
+        network = networks(settings, found.engine)[0]
+        for precision in found.precisions(network):
             facts = {"engine": found.engine, "precision": precision}
-            needs = ("torch", "safetensors", *(("onnx", "onnxscript") if found.engine != TORCH else ()))
+            needs = NEEDS_TORCH if found.engine == TORCH else NEEDS_ONNX
             if precision in LIMITS:
                 yield Measurement(
                     facts={"name": INTEGERS, **facts}, work=partial(integers, found, precision, settings), needs=needs
                 )
-            network = networks(settings)[0]
             yield Measurement(
                 facts={"name": GOLDEN, **facts, "network": network.name},
                 work=partial(golden, found, precision, network),
-                needs=needs if network.base_channels else (),
             )
 
 

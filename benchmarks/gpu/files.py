@@ -41,7 +41,7 @@ STAGES = ("read", "network", "write", "finish")
 class Forget:
     """A `LabelSink` that keeps nothing."""
 
-    def write(self, plane: int, tile: Tile, labels_yx: NDArray[np.uint8]) -> None:
+    def write(self, plane: int, tile: Tile, labels_yx: NDArray[np.uint8], *, left_out: bool = False) -> None:
         """Let the labels go."""
 
 

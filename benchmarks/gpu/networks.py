@@ -2,7 +2,7 @@
 
 The weights are random, which changes neither speed nor memory. The last bias is set so that both classes are about as
 frequent, and the slide is smooth, so that its labels are areas with borders, as a trained network's are: they compress
-alike, and writing them takes as long. Without PyTorch only the built-in model is there.
+alike, and writing them takes as long. Without what makes networks and ONNX models only the built-in one is there.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ GRAIN_PX = 64
 """About the size of what is seen on it."""
 GOLDEN_TILES = 2
 BUILTIN = "nuclei"
+NEEDS_TORCH = ("torch", "safetensors")
+NEEDS_ONNX = (*NEEDS_TORCH, "onnx", "onnxscript")
+"""What makes a network, and an ONNX model of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,9 +75,9 @@ class Network:
         return path
 
 
-def networks(settings: Settings) -> list[Network]:
-    """List the networks, the most important first."""
-    sizes = (0,) if lacking(("torch", "safetensors")) else settings.base_channels
+def networks(settings: Settings, engine: str) -> list[Network]:
+    """List the networks for an engine, the most important first."""
+    sizes = (0,) if lacking(NEEDS_TORCH if engine == "torch" else NEEDS_ONNX) else settings.base_channels
     return [Network(base_channels=size, settings=settings) for size in sizes]
 
 

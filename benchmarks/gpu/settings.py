@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from unetctl.runtime.system import processors
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -43,12 +41,17 @@ class Settings:
     repeat_seconds: float = 0.8
     """How long a timed repeat should take at least."""
     repeats: int = 3
-    tests: str = "not AFakeGpu and not WithPlansOfItsShapes and not WithOneLargerPlan"
-    """Which contract tests: without those on GPUs that the tests fake, which say nothing of this one."""
+    tests: str = (
+        "not AFakeGpu and not WithPlansOfItsShapes and not WithOneLargerPlan "
+        "and not TestOnnxRuntime and not TestOpenVino"
+    )
+    """Which contract tests: without those on processors and on GPUs that the tests fake, which say nothing of it."""
 
     @property
     def threads(self) -> int:
         """Return the threads of an engine; tiny networks take one, because a second would only wait for the first."""
+        from unetctl.runtime.system import processors
+
         return 1 if self.rehearse else processors()
 
     def to_json(self) -> str:

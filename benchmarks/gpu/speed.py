@@ -26,8 +26,8 @@ WITH_LIBRARY = (TORCH, "onnxruntime", "onnxruntime-cuda")
 
 def speed_measurements(settings: Settings, found: Found, which: str) -> Iterator[Measurement]:
     """Yield the measurements of one engine, the most important first; `which` is `first` or `rest`."""
-    paper, *smaller = networks(settings)
-    best, *others = found.precisions
+    paper, *smaller = networks(settings, found.engine)
+    best, *others = found.precisions(paper)
     if which == FIRST:
         yield from _first(settings, found, best, paper)
         return
@@ -52,7 +52,6 @@ def _first(settings: Settings, found: Found, best: str, paper: Network) -> Itera
     yield Measurement(
         facts=_facts(READY, found, best, paper),
         work=partial(make_ready, found, best, paper),
-        needs=_needs(found, paper),
         is_typical=False,
     )
     yield _bare(found, best, paper, stride)
@@ -90,7 +89,6 @@ def _bare(
     return Measurement(
         facts={**_facts(name, found, precision, network), "kept_yx": kept_yx, "batch": batch},
         work=partial(work, found, precision, network, kept_yx=kept_yx, batch=batch),
-        needs=_needs(found, network),
     )
 
 
@@ -98,13 +96,8 @@ def _file(found: Found, precision: str, network: Network, road: str, stride: int
     return Measurement(
         facts={**_facts(road, found, precision, network), "asked_stride": stride},
         work=partial(run_speed, found, precision, network, road=road, stride=stride),
-        needs=(*_needs(found, network), *ROADS[road]),
+        needs=ROADS[road],
     )
-
-
-def _needs(found: Found, network: Network) -> tuple[str, ...]:
-    """Return the packages that make a model for an engine; the built-in one is there."""
-    return ("onnx", "onnxscript") if found.engine != TORCH and network.base_channels else ()
 
 
 def _facts(name: str, found: Found, precision: str, network: Network) -> dict[str, object]:

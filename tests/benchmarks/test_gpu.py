@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.gpu import __main__ as program
 from benchmarks.gpu import exactness as exactness_part
-from benchmarks.gpu.engines import find_engines
+from benchmarks.gpu import networks as networks_part
+from benchmarks.gpu.engines import Found, find_engines
 from benchmarks.gpu.exactness import INTEGERS, exactness_measurements
 from benchmarks.gpu.integers import KINDS, integer_case
 from benchmarks.gpu.report import is_wrong
@@ -76,6 +78,43 @@ def test_a_machine_without_a_gpu_is_told_to_rehearse(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert "no engine runs on an NVIDIA GPU here" in ended.stderr
     assert "not installed: torch" in ended.stdout
+
+
+def test_without_unetctl_it_says_how_to_install_it(tmp_path: Path) -> None:
+    tmp_path.joinpath("sitecustomize.py").write_text(BLOCK)
+    command = [sys.executable, "-m", "benchmarks.gpu", str(tmp_path / "results")]
+    blocked = {"PYTHONPATH": str(tmp_path), "BLOCKED": "unetctl"}
+    ended = subprocess.run(command, cwd=ROOT, env={**os.environ, **blocked}, capture_output=True, text=True)
+    assert ended.returncode == 69
+    assert ended.stderr.startswith("unetctl is not installed: pip install .")
+
+
+def test_an_engine_that_is_not_known_is_refused_with_those_that_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks.gpu", "--engines", "torch,onnxruntime-gpu"])
+    with pytest.raises(SystemExit):
+        program.main()
+    said = capsys.readouterr().err
+    assert "no such engine: onnxruntime-gpu; there are torch, tensorrt, onnxruntime-cuda" in said
+
+
+@pytest.mark.parametrize("missing", ["torch", "onnxscript"])
+def test_the_built_in_model_is_measured_in_fp32_where_none_can_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setattr(networks_part, "lacking", lambda needs: [missing] if missing in needs else [])
+    settings = replace(rehearsal(str(tmp_path), ()), graphs=("fp16", "fp32"))
+    found = Found(engine="onnxruntime", version="1", device="CPU", hints=(), graphs=settings.graphs)
+    measurements = [
+        *exactness_measurements(settings, [found]),
+        *(one for which in ("first", "rest") for one in speed_measurements(settings, found, which)),
+    ]
+    facts = [one.facts for one in measurements]
+    assert {one["precision"] for one in facts} == {"fp32"}
+    assert {one["network"] for one in facts if "network" in one} == {"nuclei"}
+    if missing == "onnxscript":
+        assert networks_part.networks(settings, "torch")[0].base_channels, "PyTorch needs no ONNX model"
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from unetctl.runtime.engine_onnxruntime_cuda import OnnxRuntimeCudaEngine, statu
 from unetctl.runtime.engines import EngineRequest
 from unetctl.runtime.geometry import input_px
 from unetctl.runtime.model import read_model
+from unetctl.runtime.onnxruntime_session import preload
 from unetctl.runtime.precision import Precision
 
 
@@ -85,12 +87,45 @@ def test_with_both_it_can_run_and_names_the_gpu(monkeypatch: pytest.MonkeyPatch)
     assert status().device == "NVIDIA Fake 1, compute capability 8.9"
 
 
+def test_libraries_that_are_missing_leave_auto_its_next_choice(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cuda = FakeCuda()
+    cuda.install(monkeypatch)
+    library = FakeOnnxRuntime(cuda)
+    library.install(monkeypatch)
+    library.has_libraries = False
+    assert not status().usable
+    assert "libcudnn.so.9" in status().why_not
+    assert not capsys.readouterr().out
+
+
+def test_libraries_are_loaded_from_packages_that_are_not_beside_onnxruntime(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "nvidia/cu13/lib/libcudart.so.13"
+    there.parent.mkdir(parents=True)
+    there.touch()
+    asked = []
+
+    def load(name: str) -> None:
+        asked.append(name)
+        raise OSError("none is a library")
+
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    preload()
+    assert str(there) in asked
+
+
 def test_an_exported_fp16_model_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case = read_case(tiny_model(tmp_path))
     made = export_model(case.checkpoint.path, tmp_path / "half.onnx", precision=Precision.FP16)
     cuda = FakeCuda()
     cuda.install(monkeypatch)
-    FakeOnnxRuntime(cuda).install(monkeypatch)
+    library = FakeOnnxRuntime(cuda)
+    library.install(monkeypatch)
     (row,) = check_model(read_model(made.path), {"onnxruntime-cuda": OnnxRuntimeCudaEngine})
     assert row.passed
     assert row.precision == "fp16"
+    assert {one.options["use_tf32"] for one in library.sessions} == {"1"}, "or no tensor core computes it"

@@ -24,7 +24,7 @@ from unetctl.cli.exit_codes import ExitCode, exit_code
 from unetctl.runtime import onnxruntime_slot
 from unetctl.runtime.cuda_words import LOST
 from unetctl.runtime.engine_devices import open_on_devices
-from unetctl.runtime.engine_onnxruntime_cuda import OnnxRuntimeCudaEngine
+from unetctl.runtime.engine_onnxruntime_cuda import WARM_UPS, OnnxRuntimeCudaEngine
 from unetctl.runtime.engines import EngineChoice
 from unetctl.runtime.errors import DataError, ResourceError, UnavailableError
 from unetctl.runtime.geometry import input_px
@@ -104,6 +104,25 @@ def test_what_cannot_be_recorded_runs_call_by_call_and_is_told_once(
     assert gpu.replayed == 0
     (said,) = [one.getMessage() for one in caplog.records if "CUDA graphs" in one.getMessage()]
     assert "graph capture feature" in said
+
+
+def test_memory_is_taken_before_a_graph_is_recorded(gpu: FakeOnnxRuntime, case: EngineCase) -> None:
+    gpu.arena_bytes = 1024
+    with opened(case) as engine:
+        assert engine.slots == 2
+        assert wrong_labels(engine, case) == 0
+    assert gpu.replayed == 5
+
+
+def test_memory_that_a_recording_asks_for_is_not_taken_for_too_little_of_it(
+    gpu: FakeOnnxRuntime, case: EngineCase, caplog: pytest.LogCaptureFixture
+) -> None:
+    gpu.takes_memory_when_recorded = True
+    with opened(case) as engine:
+        assert engine.slots == 2
+        assert wrong_labels(engine, case) == 0
+    assert gpu.replayed == 0
+    assert "BFCArena" in caplog.text
 
 
 def missing_upload(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +243,7 @@ def test_a_device_lost_in_the_middle_ends_with_69_and_typing_it_again_ends_well(
         overwrite=True,
         preview=False,
     )
-    gpu.cuda.lose(code, after=3 * 4 + 3)  # three slots are warmed up with four shapes
+    gpu.cuda.lose(code, after=3 * (WARM_UPS + 1) * 4 + 3)  # three slots begin with four shapes
     with pytest.raises(UnavailableError, match="GPU was lost") as caught:
         run()
     assert exit_code(caught.value) is ExitCode.UNAVAILABLE

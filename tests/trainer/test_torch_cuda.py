@@ -114,6 +114,33 @@ def test_what_cannot_be_recorded_runs_call_by_call(
     assert "call by call" in caplog.text
 
 
+def test_where_the_memory_holds_no_graph_it_runs_call_by_call(
+    gpu: FakeTorchCuda, case: EngineCase, caplog: pytest.LogCaptureFixture
+) -> None:
+    gpu.has_room_for_graphs = False
+    with opened(case) as engine:
+        assert wrong_labels(engine, case) == 0
+    assert gpu.replayed == 0
+    assert "call by call" in caplog.text
+
+
+def test_every_shape_ran_before_one_is_recorded(
+    gpu: FakeTorchCuda, case: EngineCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded, real = 0, TorchCudaEngine._record
+
+    def record(engine: TorchCudaEngine, lane: torch_cuda.Lane) -> None:
+        nonlocal recorded
+        assert len(engine._lanes) == 2
+        assert not any(one.outputs for one in engine._lanes.values() if one.graph is None), "their memory is free again"
+        real(engine, lane)
+        recorded += 1
+
+    monkeypatch.setattr(TorchCudaEngine, "_record", record)
+    with opened(case):
+        assert recorded == 2
+
+
 def no_wait_for_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     no_wait_on(monkeypatch, is_for_networks=True)
 
@@ -138,13 +165,13 @@ def no_wait_for_labels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def graphs_of_other_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pixels are copied where no graph looks."""
-    real = TorchCudaEngine._lane
-    monkeypatch.setattr(TorchCudaEngine, "_lane", lambda engine, shape: copied_inputs(real(engine, shape)))
+    real = TorchCudaEngine._record
 
+    def record(engine: TorchCudaEngine, lane: torch_cuda.Lane) -> None:
+        real(engine, lane)
+        lane.inputs = tuple(one.clone() for one in lane.inputs)
 
-def copied_inputs(lane: torch_cuda.Lane) -> torch_cuda.Lane:
-    lane.inputs = tuple(one.clone() for one in lane.inputs)
-    return lane
+    monkeypatch.setattr(TorchCudaEngine, "_record", record)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +192,7 @@ def test_these_tests_see_a_wait_and_a_copy_that_are_missing(
 
 
 def test_too_little_memory_for_one_tile_says_what_is_needed_and_free(gpu: FakeTorchCuda, case: EngineCase) -> None:
-    gpu.has_room = False
+    gpu.slots_with_room = 0
     with pytest.raises(ResourceError, match=r"MiB are needed, 1,100\.0 MiB are free") as caught, opened(case):
         pass
     assert exit_code(caught.value) is ExitCode.RESOURCE
