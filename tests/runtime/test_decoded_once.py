@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from tests.fakes import fake_choice, fake_model
 from tests.runtime.reading import pattern
 from unetctl.runtime import memory
-from unetctl.runtime import run as run_module
 from unetctl.runtime.chunk_cache import ChunkCache, Uses
 from unetctl.runtime.image import open_image
 from unetctl.runtime.plan import Window, plan_tiles
@@ -60,12 +59,6 @@ LAYOUTS: dict[str, Write] = {
     "16 bits": tiff(pattern(1700, 2100, dtype="uint16"), tile=(256, 256), compression="zlib", predictor=True),
     "a PNG": lambda path: path.write_bytes(imagecodecs.png_encode(GRAY)),
 }
-
-
-@pytest.fixture(autouse=True)
-def _in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Count the memory of a program that has just begun: what all tests before left would leave nothing of a budget."""
-    monkeypatch.setattr(run_module, "baseline_bytes", lambda: 172 * MIB)
 
 
 @pytest.fixture

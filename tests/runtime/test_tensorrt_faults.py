@@ -27,6 +27,7 @@ from unetctl.runtime.engines import EngineChoice, EngineRequest
 from unetctl.runtime.errors import DataError, ResourceError, UnavailableError
 from unetctl.runtime.geometry import input_px
 from unetctl.runtime.run import Resources
+from unetctl.runtime.run_folder import run_folder_of
 from unetctl.runtime.segmentation import segment, segment_file
 from unetctl.runtime.tensorrt_callbacks import make_log
 from unetctl.runtime.tensorrt_plan import refused
@@ -228,10 +229,14 @@ def test_a_device_lost_in_the_middle_ends_with_69_and_typing_it_again_ends_well(
     assert code in caught.value.cause
     assert caught.value.saved
     assert output.read_bytes() == b"what was there before"
-    assert sorted(one.name for one in tmp_path.iterdir() if "labels" in one.name) == [output.name]
+    left = {one for one in tmp_path.iterdir() if "labels" in one.name}
+    assert left <= {output, run_folder_of(output)}, "the tiles that were done may be there, and nothing else"
 
     FakeGpu(monkeypatch, tmp_path).install()  # a new process has a new context
-    assert run().tiles == 6
+    report = run()
+    assert report.tiles == 6
+    assert (report.continued is not None) == (run_folder_of(output) in left)
+    assert {one for one in tmp_path.iterdir() if "labels" in one.name} == {output}
     np.testing.assert_array_equal(tifffile.imread(output), segment(image, case.model, engine="onnxruntime"))
 
 
