@@ -33,8 +33,8 @@ from unetctl.trainer.checkpoint import Checkpoint
 
 THEIR_SHIFT, THEIR_SCALE = 127.5, 1 / 64
 SEAM_PX = 1500
-BUDGET = "560MiB"
-"""Asked of the program, so that its peak stays under the 600 MB that the table is for."""
+BUDGET = "800MiB"
+"""Asked of the program; what it predicts is an upper bound, and its peak stays under the 600 MB that are the aim."""
 
 
 def folded(state: Mapping[str, Tensor], spec: ModelSpec) -> dict[str, Tensor]:
