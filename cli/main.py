@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -63,6 +64,12 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     code = run(sys.argv[1:])
     output.let_go_of_results()
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        # One of several processes that train together: all is written, and PyTorch's threads for talking to the others
+        # were seen to abort a process at its end (once, "terminate called without an active exception").
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 
