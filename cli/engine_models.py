@@ -52,11 +52,8 @@ Devices = Annotated[
 TENSORRT_ENGINE = "tensorrt"
 """The engine that loads plans, of TensorRT for RTX too."""
 
-ON_DEVICES = {
-    TENSORRT_ENGINE: ("unetctl.runtime.engine_tensorrt", "TensorRtEngine"),
-    "onnxruntime-cuda": ("unetctl.runtime.engine_onnxruntime_cuda", "OnnxRuntimeCudaEngine"),
-}
-"""The engines that `--devices` is for: their modules and classes."""
+ON_DEVICES = (TENSORRT_ENGINE, "onnxruntime-cuda")
+"""The engines that `--devices` is for."""
 
 
 def is_engine_file(path: Path) -> bool:
@@ -78,7 +75,7 @@ class GpuOptions:
             return choice
         for said, able, option in (
             (self.trust_engine, (TENSORRT_ENGINE,), "--trust-engine"),
-            (self.devices, tuple(ON_DEVICES), "--devices"),
+            (self.devices, ON_DEVICES, "--devices"),
         ):
             if said and choice.name not in able:
                 raise UsageError(
@@ -87,9 +84,10 @@ class GpuOptions:
                     hint=f"leave it out, or --engine {able[0]}",
                 )
         from unetctl.runtime.engine_devices import open_on_devices
+        from unetctl.runtime.engines import ENGINES
 
-        module_name, class_name = ON_DEVICES[choice.name]
-        module = import_module(module_name)
+        entry = ENGINES[choice.name]
+        module = import_module(entry.module)
         given: dict[str, Any] = {"trust_foreign": self.trust_engine} if choice.name == TENSORRT_ENGINE else {}
         devices = self.devices or (0,)
         return replace(
@@ -98,7 +96,7 @@ class GpuOptions:
             open=partial(
                 open_on_devices,
                 devices=devices,
-                open_on=partial(_open_on, getattr(module, class_name), **given),
+                open_on=partial(_open_on, getattr(module, entry.engine), **given),
             ),
             bytes_needed=lambda model, shape, batch, slots: choice.bytes_needed(
                 model, shape, batch, slots * len(devices)

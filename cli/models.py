@@ -41,7 +41,7 @@ class Wish:
     """As `GPU`; empty for what the engine takes itself."""
     caches: bool = False
     """What an engine compiles may be kept for the next run."""
-    tensorrt: GpuOptions = NO_OPTIONS
+    gpu: GpuOptions = NO_OPTIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,11 +102,11 @@ def open_model(path: Path, wish: Wish) -> RunnableModel:
     export compared it.
     """
     if is_engine_file(path):
-        model, choice = open_engine_file(path, wish.engine, wish.tensorrt, precision=wish.precision)
+        model, choice = open_engine_file(path, wish.engine, wish.gpu, precision=wish.precision)
         return RunnableModel(model=model, choice=choice)
     if is_checkpoint(path):
         runnable = _open_checkpoint(path, wish)
-        wish.tensorrt.applied(runnable.choice)  # torch has none of them
+        wish.gpu.applied(runnable.choice)  # torch has none of them
         return _tried(runnable)
     if wish.engine == "torch":
         raise UsageError(
@@ -119,7 +119,7 @@ def open_model(path: Path, wish: Wish) -> RunnableModel:
 
     model = read_model(path)
     choice = choose_engine(wish.engine, model, precision=wish.precision, device=wish.device, caches=wish.caches)
-    return _tried(RunnableModel(model=model, choice=wish.tensorrt.applied(choice)))
+    return _tried(RunnableModel(model=model, choice=wish.gpu.applied(choice)))
 
 
 def _tried(runnable: RunnableModel) -> RunnableModel:

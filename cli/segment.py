@@ -150,8 +150,8 @@ def segment(
 
     budget = parse_bytes(max_memory, option="--max-memory") if max_memory else None
     resources = Resources.of_this_machine(max_memory_bytes=budget, threads=threads)
-    tensorrt = GpuOptions(trust_engine=trust_engine, devices=parse_devices(devices))
-    wish = Wish(engine=engine, precision=precision, device=device, caches=compile_cache, tensorrt=tensorrt)
+    gpu = GpuOptions(trust_engine=trust_engine, devices=parse_devices(devices))
+    wish = Wish(engine=engine, precision=precision, device=device, caches=compile_cache, gpu=gpu)
     path, why_model = model_to_use(model, config_file, wish)
     run = tuned_run(path, open_model(path, wish), resources, wish, threads=threads, use=tune)
     runnable = run.runnable

@@ -51,7 +51,7 @@ def tuned_run(
     What was tuned for the same `--engine` and `--precision` goes before what was tuned among all.
     """
     plain = TunedRun(runnable=runnable, resources=resources)
-    if not use or wish.tensorrt != NO_OPTIONS:
+    if not use or wish.gpu != NO_OPTIONS:
         return plain
     from unetctl.runtime.tuning_record import TuningStore
 
