@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import pytest
 import tifffile
 
 from tests.data import ROOT
@@ -181,3 +183,40 @@ def clean(image: Path) -> None:
 def contents(folder: Path) -> dict[str, bytes]:
     """Return the files of a run folder but the lock."""
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "lock"}
+
+
+posix = pytest.mark.skipif(os.name == "nt", reason="NOT RUN: SIGKILL is POSIX")
+
+TILES = 18
+"""Of the stack, all planes."""
+
+
+def engine_that(at_result: Callable[[int], None]) -> Any:
+    """Return an engine that calls `at_result` with the number of each batch that it has computed, from 1."""
+
+    class Counting(Minding):
+        count = 0
+
+        def result(self, slot: int) -> Result:
+            self.count += 1
+            at_result(self.count)
+            return super().result(slot)
+
+    return dataclasses.replace(CHOICE, open=Counting)
+
+
+def failing(error: BaseException, at: int = 5) -> Any:
+    """Return an engine that raises at one batch."""
+
+    def fail(number: int) -> None:
+        if number == at:
+            raise error
+
+    return engine_that(fail)
+
+
+def stop(image: Path, **options: Any) -> dict[str, bytes]:
+    """Stop a run in its midst and return what is in its folder."""
+    with pytest.raises(StopError):
+        segment_stack(image, engine=failing(StopError(), at=7), **options)
+    return contents(folder_of(image))
