@@ -98,9 +98,7 @@ class GpuOptions:
                 devices=devices,
                 open_on=partial(_open_on, getattr(module, entry.engine), **given),
             ),
-            bytes_needed=lambda model, shape, batch, slots: choice.bytes_needed(
-                model, shape, batch, slots * len(devices)
-            ),
+            bytes_needed=lambda request: choice.bytes_needed(replace(request, slots=request.slots * len(devices))),
             fixed_shapes=partial(module.fixed_shapes, index=devices[0], **given),
         )
 

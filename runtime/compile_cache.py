@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetctl.runtime.errors import UnetctlError
-from unetctl.runtime.system import write_atomically
+from unetctl.runtime.system import atomic_path
 from unetctl.runtime.user_cache import user_cache
 
 LIMIT_BYTES = 1 << 30
@@ -43,24 +43,27 @@ class CompileCache:
         self._folder = folder or user_cache("compiled")
 
     def load(self, key: Mapping[str, Any]) -> NDArray[np.uint8] | None:
-        """Return the bytes that were kept under `key`, or None; what is damaged is removed."""
+        """Return the bytes that were kept under `key` as a map of the file, or None; a damaged one is removed."""
         path = self._path(key)
         try:
-            content = np.fromfile(path, dtype=np.uint8)
-        except OSError:
+            content = np.memmap(path, dtype=np.uint8, mode="c")  # not read: a blob is as large as a network
+        except (OSError, ValueError):  # there is none, or an empty one
+            self.remove(key)
             return None
         stored, blob = content[:_HASH_BYTES].tobytes(), content[_HASH_BYTES:]
-        if hashlib.sha256(blob.tobytes()).digest() != stored:
+        if hashlib.sha256(blob.data).digest() != stored:
             self.remove(key)
             return None
         with suppress(OSError):
             os.utime(path)  # it was used
         return blob
 
-    def save(self, key: Mapping[str, Any], blob: bytes) -> None:
+    def save(self, key: Mapping[str, Any], blob: bytes | memoryview) -> None:
         """Keep `blob`; a disk that takes no more is no reason for a run to fail."""
         with suppress(OSError, UnetctlError):
-            write_atomically(self._path(key), hashlib.sha256(blob).digest() + blob)
+            with atomic_path(self._path(key)) as temporary, temporary.open("wb") as file:
+                file.write(hashlib.sha256(blob).digest())
+                file.write(blob)  # apart, because a blob is as large as the network
             self._make_room()
 
     def remove(self, key: Mapping[str, Any]) -> None:

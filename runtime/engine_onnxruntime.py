@@ -21,7 +21,6 @@ from unetctl.runtime.engine import Result, normalisation_inputs, refuse_other_ou
 from unetctl.runtime.engines import EngineRequest, EngineStatus
 from unetctl.runtime.errors import UnavailableError
 from unetctl.runtime.library_errors import translated
-from unetctl.runtime.model import Model
 from unetctl.runtime.slot_memory import SlotMemory
 from unetctl.runtime.spec import Scope
 from unetctl.runtime.statistics import Statistics
@@ -151,12 +150,12 @@ Measured 1.95 to 2.32 (16, 32, 64 channels; tiles of 700 to 1724 px and their cu
 model that averages takes no more."""
 
 
-def engine_bytes(model: Model, shape: tuple[int, int], batch: int, slots: int) -> int:
+def engine_bytes(request: EngineRequest) -> int:
     """Predict the bytes that this engine adds at its peak: an upper bound, fitted to peaks that were measured."""
-    spec = model.spec
+    spec, shape = request.model.spec, request.shapes[0]
     network = layers(spec.depth, spec.base_channels, len(spec.channels), len(spec.classes))
-    values = ARENA_FACTOR * activation_values(*shape, network) * batch + WEIGHT_COPIES * weight_values(network)
-    return LIBRARY_BYTES + int(4 * values) + slots * slot_bytes(spec, shape, batch)
+    values = ARENA_FACTOR * activation_values(*shape, network) * request.batch + WEIGHT_COPIES * weight_values(network)
+    return LIBRARY_BYTES + int(4 * values) + request.slots * slot_bytes(spec, shape, request.batch)
 
 
 def installed_version(distribution: str) -> str:

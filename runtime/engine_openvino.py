@@ -1,7 +1,8 @@
 """The OpenVINO engine: x86 and Arm processors, and Intel GPUs (NOT RUN on one so far).
 
-One compiled model with free sizes serves every shape of a plan, and has one asynchronous request a slot. The precision
-is always set: on a processor with bf16, OpenVINO would otherwise take it without a word, and with it other labels.
+One compiled model serves every shape of a plan, and has one asynchronous request a slot; where all tiles have the same
+shape its size is fixed, which takes a third less memory (`openvino_memory`). The precision is always set: on a
+processor with bf16, OpenVINO would otherwise take it without a word, and with it other labels.
 """
 
 from __future__ import annotations
@@ -18,29 +19,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetctl.runtime.compile_cache import CompileCache, processor_identity
-from unetctl.runtime.cost import activation_values, layers, weight_values
-from unetctl.runtime.engine import Result, normalisation_inputs, refuse_other_outputs, slot_bytes
+from unetctl.runtime.engine import Result, normalisation_inputs, refuse_other_outputs
 from unetctl.runtime.engines import EngineRequest, EngineStatus
 from unetctl.runtime.errors import StorageError, UnavailableError
 from unetctl.runtime.library_errors import translated
 from unetctl.runtime.model import Model
+from unetctl.runtime.openvino_memory import engine_bytes, fixed_input
 from unetctl.runtime.precision import Precision
 from unetctl.runtime.slot_memory import SlotMemory
 from unetctl.runtime.spec import Scope
 from unetctl.runtime.statistics import Statistics
 
+__all__ = ["OpenVinoEngine", "engine_bytes", "run_file", "status"]
+
 INSTALL = 'pip install "unetctl[openvino]"'
 PROCESSOR = "CPU"
-
-LIBRARY_BYTES = 128 << 20
-WEIGHT_COPIES = 2.2
-"""The file as it is read, and the weights reordered for the processor's vectors."""
-ACTIVATION_FACTOR = 1.55
-"""Peak of the activations over `activation_values`: measured 1.11 to 1.47 (8, 32, 64 channels; tiles of 1212 to 2236 px
-and their cut neighbours; two threads; OpenVINO 2026.4.1)."""
-AVERAGED_ACTIVATION_FACTOR = 3.7
-"""The same with a model that averages, whose passes share their memory less well: a block that a small tensor of one
-pass takes is a large one of another. Measured 2.47 to 3.44 (16, 64 channels; tiles of 700 to 1724 px)."""
 
 
 class OpenVinoEngine:
@@ -54,7 +47,7 @@ class OpenVinoEngine:
     def __enter__(self) -> Self:
         request = self._request
         self._openvino = import_openvino()
-        compiled = _compiled(request)
+        compiled, self._blob = _compiled(request)
         outputs = [one.get_any_name() for one in compiled.outputs]
         refuse_other_outputs(request.model, outputs)
         area = max(height * width for height, width in request.shapes)
@@ -70,7 +63,7 @@ class OpenVinoEngine:
         for one in self._requests:
             with suppress(RuntimeError):  # that it was cancelled, or what its result would have raised
                 one.wait()  # until then it writes into the memory that is given back next
-        del self._requests, self._memory
+        del self._requests, self._memory, self._blob
 
     def buffer(self, slot: int, shape: tuple[int, int]) -> NDArray[Any]:
         """Return the slot's input memory as `[N, C, H, W]`."""
@@ -118,25 +111,33 @@ def _settings(device: str, threads: int, hint: Precision | None, *, streams: int
     return {**common, "INFERENCE_NUM_THREADS": str(threads), "ENABLE_CPU_PINNING": "NO"}
 
 
-def _compiled(request: EngineRequest) -> Any:
-    """Compile a model with free sizes, or take what was compiled of the same bytes before. Raises `DataError`."""
+def _compiled(request: EngineRequest) -> tuple[Any, NDArray[np.uint8] | None]:
+    """Compile a model, or take what was compiled of the same bytes before. Raises `DataError`.
+
+    The second is memory that the compiled model reads from: it must live as long.
+    """
     model, device = request.model, request.device or PROCESSOR
     settings = _settings(device, request.threads, request.hint, streams=request.streams)
     core = _core()
+    fixed = fixed_input(request)
     cache = _cache() if request.caches else None
-    key = _key(model, device, settings) if cache else {}
+    key = {**_key(model, device, settings), "image": fixed} if cache else {}
     blob = cache.load(key) if cache else None
     if cache and blob is not None:
         try:
-            return core.import_model(import_openvino().Tensor(blob), device, settings)
+            tensor = import_openvino().Tensor(blob, shared_memory=True)
+            return core.import_model(tensor, device, settings), blob
         except RuntimeError:  # the library refuses what it wrote itself: it is made again, below
             cache.remove(key)
     with translated("OpenVINO", str(model.path)):
-        compiled = core.compile_model(str(model.path), device, settings)
+        graph = core.read_model(str(model.path))
+        if fixed:
+            graph.reshape({"image": fixed})
+        compiled = core.compile_model(graph, device, settings)
     if cache and _sha256(model.path) == model.sha256:  # or the file was replaced since it was read
         with suppress(RuntimeError):  # a device that cannot export
-            cache.save(key, compiled.export_model().getvalue())
-    return compiled
+            cache.save(key, compiled.export_model().getbuffer())
+    return compiled, None
 
 
 def _cache() -> CompileCache | None:
@@ -204,12 +205,3 @@ def status(device: str = PROCESSOR) -> EngineStatus:
         device=device,
         hints=(Precision.BF16,) if has_bf16 else (),
     )
-
-
-def engine_bytes(model: Model, shape: tuple[int, int], batch: int, slots: int) -> int:
-    """Predict the bytes that this engine adds at its peak: an upper bound, fitted to peaks that were measured."""
-    spec = model.spec
-    network = layers(spec.depth, spec.base_channels, len(spec.channels), len(spec.classes))
-    factor = AVERAGED_ACTIVATION_FACTOR if model.record.averaging > 1 else ACTIVATION_FACTOR
-    values = factor * activation_values(*shape, network) * batch + WEIGHT_COPIES * weight_values(network)
-    return LIBRARY_BYTES + int(4 * values) + slots * slot_bytes(spec, shape, batch)

@@ -200,11 +200,15 @@ def status(index: int = 0) -> EngineStatus:
     )
 
 
-def engine_bytes(model: Model, shape: tuple[int, int], batch: int, slots: int) -> int:
+def engine_bytes(request: EngineRequest) -> int:
     """Predict the bytes of this machine's own memory that this engine adds at its peak; the GPU's are not counted."""
-    spec = model.spec
+    spec, shape = request.model.spec, request.shapes[0]
     network = layers(spec.depth, spec.base_channels, len(spec.channels), len(spec.classes))
-    return LIBRARY_BYTES + PLAN_COPIES * 4 * weight_values(network) + slots * slot_bytes(spec, shape, batch)
+    return (
+        LIBRARY_BYTES
+        + PLAN_COPIES * 4 * weight_values(network)
+        + request.slots * slot_bytes(spec, shape, request.batch)
+    )
 
 
 def fixed_shapes(model: Model, *, index: int = 0, trust_foreign: bool = False) -> tuple[Shape, ...]:

@@ -57,8 +57,8 @@ class EngineChoice:
     reason: str
     """Why it was taken."""
     open: EngineFactory
-    bytes_needed: Callable[[Model, tuple[int, int], int, int], int]
-    """Of the model, the largest input shape `(H, W)`, the batch and the slots: see `engine_bytes`."""
+    bytes_needed: Callable[[EngineRequest], int]
+    """See `engine_bytes`."""
     fixed_shapes: Callable[[Model], tuple[tuple[int, int], ...]] = lambda _: ()
     """The input shapes `(H, W)` that it works in, or that the memory of its device holds; smaller tiles are well too.
     None if it takes any at once."""
@@ -95,7 +95,7 @@ class EngineEntry:
     """One row of the table."""
 
     module: str
-    """Has `status() -> EngineStatus` and `engine_bytes(model, shape, batch, slots) -> int`, and `run_file`."""
+    """Has `status() -> EngineStatus` and `engine_bytes(request) -> int`, and `run_file`."""
     engine: str
     """The class in it, called with an `EngineRequest`."""
     has_fixed_shapes: bool = False
@@ -163,7 +163,7 @@ def choose_engine(
             + (f", {computes_in.precision}" if computes_in else ""),
             reason="it was asked for" if name != AUTO else "the best of those that can run here",
             open=partial(_open_with, one.name, given),
-            bytes_needed=partial(engine_bytes, one.name),
+            bytes_needed=partial(_bytes_with, one.name, given),
             fixed_shapes=partial(fixed_shapes, one.name),
             hint=hint,
             precision_reason=computes_in.reason if computes_in else "",
@@ -200,6 +200,10 @@ def _open_with(name: str, given: Mapping[str, Any], request: EngineRequest) -> E
     return open_engine(name, replace(request, **given))
 
 
+def _bytes_with(name: str, given: Mapping[str, Any], request: EngineRequest) -> int:
+    return engine_bytes(name, replace(request, **given))
+
+
 def open_engine(name: str, request: EngineRequest) -> Engine:
     """Return the engine `name` for `request`; nothing is loaded before it is entered."""
     engine: Engine = getattr(_module(name), ENGINES[name].engine)(request)
@@ -214,12 +218,12 @@ def run_file(
     return found
 
 
-def engine_bytes(name: str, model: Model, shape: tuple[int, int], batch: int, slots: int) -> int:
+def engine_bytes(name: str, request: EngineRequest) -> int:
     """Predict the bytes that an engine adds to the process at its peak: library, weights, activations and buffers.
 
-    `shape` is the largest input `(H, W)`. An upper bound, fitted to measured peaks.
+    An upper bound, fitted to measured peaks.
     """
-    predicted: int = _module(name).engine_bytes(model, shape, batch, slots)
+    predicted: int = _module(name).engine_bytes(request)
     return predicted
 
 

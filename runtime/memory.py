@@ -37,8 +37,8 @@ BYTES_A_CHUNK = 150
 BYTES_A_PLANE = 40 << 10
 """Of tifffile's pages of input and output."""
 
-EngineBytes = Callable[[tuple[int, int]], int]
-"""Bytes that an engine needs for tiles that read `(height, width)`, its weights and slots among them."""
+EngineBytes = Callable[[tuple[tuple[int, int], ...]], int]
+"""Bytes that an engine needs for tiles that read these `(height, width)`, its weights and slots among them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ def plan_within(
     candidates = _candidates((info.height, info.width), spec.depth, network, fixed_shapes, max_area_px, tile_yx)
     for tiles in candidates if only is None else [only]:
         cache_bytes, once_bytes = _cache_bytes(info, tiles, readers)
-        rest = baseline_bytes + engine_bytes(tiles.read_shapes()[0]) + _writer_bytes(info, tiles)
+        rest = baseline_bytes + engine_bytes(tiles.read_shapes()) + _writer_bytes(info, tiles)
         rest += readers * info.decoder_bytes
         needed = rest + cache_bytes
         if needed <= budget_bytes:

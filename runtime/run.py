@@ -134,18 +134,28 @@ def plan_run(
     tiles: TilePlan | None = None,
 ) -> MemoryPlan:
     """Plan the tiles of an image that fits the model, or take `tiles`. Raises `ResourceError`."""
-    choice = resources.tiles
     return plan_within(
         resources.max_memory_bytes,
         info=info,
         spec=model.spec,
-        engine_bytes=lambda shape: engine.bytes_needed(model, shape, choice.tiles_in_memory, choice.slots),
+        engine_bytes=lambda shapes: engine.bytes_needed(_request(model, shapes, resources)),
         baseline_bytes=baseline_bytes(),
         readers=resources.readers,
         fixed_shapes=engine.fixed_shapes(model),
         max_area_px=MAX_TILE_AREA_PX if blank is None else MAX_TILE_AREA_BLANK_PX,
-        tile_yx=choice.tile_yx,
+        tile_yx=resources.tiles.tile_yx,
         only=tiles,
+    )
+
+
+def _request(model: Model, shapes: tuple[tuple[int, int], ...], resources: Resources) -> EngineRequest:
+    return EngineRequest(
+        model=model,
+        shapes=shapes,
+        batch=resources.tiles.batch,
+        slots=resources.tiles.slots,
+        streams=resources.tiles.streams,
+        threads=resources.threads,
     )
 
 
@@ -169,14 +179,7 @@ def label(
     """
     phase = profile.phase if profile is not None else nullcontext
     spec = run.model.spec
-    request = EngineRequest(
-        model=run.model,
-        shapes=run.memory.tiles.read_shapes(),
-        batch=run.resources.tiles.batch,
-        slots=run.resources.tiles.slots,
-        streams=run.resources.tiles.streams,
-        threads=run.resources.threads,
-    )
+    request = _request(run.model, run.memory.tiles.read_shapes(), run.resources)
     with ExitStack() as held:
         with phase("open the engine"):
             engine = held.enter_context(run.engine.open(request))

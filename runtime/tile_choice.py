@@ -29,11 +29,6 @@ class TileChoice:
     streams: int = 1
     """Batches that are computed side by side, each on its part of the threads, where the engine can."""
 
-    @property
-    def tiles_in_memory(self) -> int:
-        """Tiles whose activations are in memory at once."""
-        return self.batch * self.streams
-
 
 AS_PLANNED = TileChoice()
 """What is taken where nothing was tuned."""

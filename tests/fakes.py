@@ -86,5 +86,10 @@ def fake_choice(*, bytes_a_pixel: int = 16) -> EngineChoice:
         description="fake 1.0 on nothing",
         reason="the test asked for it",
         open=FakeEngine,
-        bytes_needed=lambda _, shape, batch, slots: bytes_a_pixel * shape[0] * shape[1] * batch * slots,
+        bytes_needed=lambda one: bytes_a_pixel * one.shapes[0][0] * one.shapes[0][1] * one.batch * one.slots,
     )
+
+
+def engine_request(model: Model, *shapes: tuple[int, int], slots: int = 1) -> EngineRequest:
+    """Return what an engine on one thread is asked for, with one tile in a batch."""
+    return EngineRequest(model=model, shapes=shapes, batch=1, slots=slots, threads=1)

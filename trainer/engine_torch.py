@@ -142,12 +142,12 @@ def _hint(precision: str, device: str) -> Precision | None:
     return asked
 
 
-def engine_bytes(model: Model, shape: tuple[int, int], batch: int, slots: int) -> int:
+def engine_bytes(request: EngineRequest) -> int:
     """Predict the bytes that this engine adds at its peak: an upper bound, fitted to peaks that were measured."""
-    spec = model.spec
+    spec, shape = request.model.spec, request.shapes[0]
     network = layers(spec.depth, spec.base_channels, len(spec.channels), len(spec.classes))
-    values = ACTIVATION_FACTOR * activation_values(*shape, network) * batch + weight_values(network)
-    return LIBRARY_BYTES + int(4 * values) + slots * slot_bytes(spec, shape, batch)
+    values = ACTIVATION_FACTOR * activation_values(*shape, network) * request.batch + weight_values(network)
+    return LIBRARY_BYTES + int(4 * values) + request.slots * slot_bytes(spec, shape, request.batch)
 
 
 def checkpoint_model(checkpoint: Checkpoint, outputs: tuple[str, ...] = ("labels",)) -> Model:

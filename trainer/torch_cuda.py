@@ -232,9 +232,9 @@ def free_bytes() -> int | None:
         return None
 
 
-def host_bytes(model: Model, shape: Shape, batch: int, slots: int) -> int:
+def host_bytes(request: EngineRequest) -> int:
     """Predict the bytes of this machine's own memory that this engine adds at its peak; the GPU's are not counted."""
-    return LIBRARY_BYTES + slots * slot_bytes(model.spec, shape, batch)
+    return LIBRARY_BYTES + request.slots * slot_bytes(request.model.spec, request.shapes[0], request.batch)
 
 
 def device_bytes(model: Model, shape: Shape, batch: int, slots: int) -> int:

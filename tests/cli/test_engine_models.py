@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Type
-from tests.fakes import fake_choice, fake_model
+from tests.fakes import engine_request, fake_choice, fake_model
 from tests.runtime.engines_made import engine_in, target
 from tests.runtime.fake_builder import GPU
 from unetctl.cli import engine_models
@@ -18,7 +18,7 @@ from unetctl.cli.engine_models import GpuOptions, parse_devices
 from unetctl.runtime import cuda
 from unetctl.runtime.engine_file import record_path
 from unetctl.runtime.engine_tensorrt import TensorRtEngine
-from unetctl.runtime.engines import EngineStatus
+from unetctl.runtime.engines import EngineRequest, EngineStatus
 from unetctl.runtime.errors import UnavailableError, UsageError
 
 
@@ -109,8 +109,8 @@ def test_several_devices_are_said_and_their_memory_is_counted(unetctl: Type, mon
     monkeypatch.setattr("unetctl.runtime.engine_tensorrt.status", status)
     slots: list[int] = []
 
-    def bytes_needed(_model: object, _shape: object, _batch: int, count: int) -> int:
-        slots.append(count)
+    def bytes_needed(request: EngineRequest) -> int:
+        slots.append(request.slots)
         return 0
 
     choice = replace(fake_choice(), name="tensorrt", bytes_needed=bytes_needed)
@@ -119,7 +119,7 @@ def test_several_devices_are_said_and_their_memory_is_counted(unetctl: Type, mon
     assert GpuOptions(devices=(1,)).applied(choice).description == "tensorrt 11.4 on GPU 1, device 1"
     with pytest.raises(UnavailableError, match="device 2"):
         GpuOptions(devices=(2, 0)).applied(choice)
-    shared.bytes_needed(fake_model(), (60, 60), 1, 3)
+    shared.bytes_needed(engine_request(fake_model(), (60, 60), slots=3))
     assert slots == [6]
     said = unetctl("segment", "x.tif", "--model", "nuclei", "--engine", "onnxruntime", "--devices", "0,1")
     assert (said.code, "--devices is for tensorrt and onnxruntime-cuda" in said.err) == (2, True)

@@ -144,7 +144,7 @@ def test_less_memory_than_these_tiles_need_is_said_with_both_ways_out(image: Pat
     little = dataclasses.replace(
         CHOICE,
         fixed_shapes=lambda _: ((556, 556),),
-        bytes_needed=lambda _, shape, *__: MIB if shape == (556, 556) else 1 << 40,
+        bytes_needed=lambda request: MIB if request.shapes[0] == (556, 556) else 1 << 40,
     )
     with pytest.raises(ResourceError, match=r"the run that is continued[\s\S]*--max-memory .*or --restart"):
         segment_stack(image, engine=little)

@@ -48,7 +48,7 @@ def choice(*devices: int) -> EngineChoice:
         description="TensorRT on two fakes",
         reason="the test asked for it",
         open=partial(open_on_devices, devices=devices, open_on=open_on),
-        bytes_needed=lambda _model, shape, _batch, _slots: 0 if max(shape) <= CHUNK[0] else 1 << 50,
+        bytes_needed=lambda request: 0 if max(request.shapes[0]) <= CHUNK[0] else 1 << 50,
     )
 
 

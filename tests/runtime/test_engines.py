@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.engine_contract import EngineCase, EngineContract, read_case
+from tests.fakes import engine_request
 from tests.models import tiny_model
 from unetctl.runtime import engine_onnxruntime
 from unetctl.runtime.engine import Engine
@@ -24,6 +25,7 @@ from unetctl.runtime.engines import (
     open_engine,
 )
 from unetctl.runtime.errors import DataError, UnavailableError, UsageError
+from unetctl.runtime.precision import Precision
 
 
 class TestOnnxRuntime(EngineContract):
@@ -89,11 +91,26 @@ def test_predicted_bytes_grow_with_tile_batch_and_width(tmp_path: Path) -> None:
     model = read_case(tiny_model(tmp_path)).model
     averaged = replace(model, record=replace(model.record, averaging=8))
     for name in ENGINES:
-        smallest = engine_bytes(name, model, (60, 60), 1, 1)
-        assert smallest > 0
-        assert smallest < engine_bytes(name, model, (600, 60), 1, 1) < engine_bytes(name, model, (600, 600), 1, 1)
-        assert engine_bytes(name, model, (600, 600), 1, 1) < engine_bytes(name, model, (600, 600), 2, 2)
-        assert engine_bytes(name, model, (600, 600), 1, 1) <= engine_bytes(name, averaged, (600, 600), 1, 1)
+        large = engine_request(model, (600, 600))
+        growing = [
+            engine_bytes(name, one)
+            for one in (
+                engine_request(model, (60, 60)),
+                engine_request(model, (600, 60)),
+                large,
+                replace(large, batch=2, slots=2),
+            )
+        ]
+        assert growing == sorted(set(growing)), name
+        assert engine_bytes(name, large) <= engine_bytes(name, replace(large, model=averaged))
+
+
+def test_openvino_needs_least_with_one_size_and_few_bits(tmp_path: Path) -> None:
+    model = read_case(tiny_model(tmp_path)).model
+    one_size, two_sizes = engine_request(model, (1212, 1212)), engine_request(model, (1212, 1212), (700, 1212))
+    fewer_bits = replace(one_size, hint=Precision.BF16)
+    needed = [engine_bytes("openvino", one) for one in (fewer_bits, one_size, two_sizes)]
+    assert needed == sorted(set(needed))
 
 
 def test_a_file_that_gives_other_outputs_than_its_record_is_refused(tmp_path: Path) -> None:

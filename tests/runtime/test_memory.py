@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from tests.fakes import fake_choice, fake_model, fake_spec
+from tests.fakes import engine_request, fake_choice, fake_model, fake_spec
 from tests.runtime.virtual import VirtualSource
 from unetctl.runtime.errors import ResourceError
 from unetctl.runtime.memory import MemoryPlan, plan_within
@@ -26,7 +26,7 @@ def planned(
         budget,
         info=info,
         spec=fake_spec(),
-        engine_bytes=lambda shape: choice.bytes_needed(fake_model(), shape, 1, 1),
+        engine_bytes=lambda shapes: choice.bytes_needed(engine_request(fake_model(), *shapes, slots=1)),
         baseline_bytes=100 * MIB,
         readers=1,
         fixed_shapes=fixed_shapes,

@@ -200,7 +200,7 @@ def choice() -> EngineChoice:
         description="TensorRT on a fake",
         reason="the test asked for it",
         open=TensorRtEngine,
-        bytes_needed=lambda _model, shape, _batch, _slots: 0 if max(shape) <= CHUNK[0] else 1 << 50,
+        bytes_needed=lambda request: 0 if max(request.shapes[0]) <= CHUNK[0] else 1 << 50,
     )
 
 

@@ -101,7 +101,7 @@ def test_a_tile_that_no_longer_fits_is_cut_by_the_plan() -> None:
             budget,
             info=info,
             spec=fake_spec(),
-            engine_bytes=lambda shape: 160 * shape[0] * shape[1],
+            engine_bytes=lambda shapes: 160 * shapes[0][0] * shapes[0][1],
             baseline_bytes=100 * MIB,
             readers=1,
             tile_yx=(512, 2048),

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.engine_contract import SMALL, EngineCase, EngineContract, read_case
+from tests.fakes import engine_request
 from tests.models import tiny_model
 from unetctl.runtime.check import check_model
 from unetctl.runtime.engine import Engine
@@ -49,7 +50,8 @@ def test_the_choice_says_what_it_runs_on_and_what_it_needs(tmp_path: Path) -> No
     choice = torch_choice(checkpoint)
     assert torch.__version__ in choice.description
     model = checkpoint_model(checkpoint)
-    assert choice.bytes_needed(model, (600, 600), 1, 3) > choice.bytes_needed(model, (60, 60), 1, 1)
+    small, large = (choice.bytes_needed(engine_request(model, shape)) for shape in ((60, 60), (600, 600)))
+    assert small < large
     assert status().usable
 
 
