@@ -7,6 +7,7 @@ engine file is a plan for TensorRT, and is all that an edge box needs beside the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -114,10 +115,12 @@ def open_model(path: Path, wish: Wish) -> RunnableModel:
             cause="the torch engine runs checkpoints",
             hint="--model runs/<name>/model.safetensors, or --engine auto",
         )
-    from unetctl.runtime.engines import choose_engine
+    from unetctl.runtime.engines import choose_engine, load_libraries
     from unetctl.runtime.model import read_model
 
-    model = read_model(path)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pool.submit(load_libraries, wish.engine, wish.device)  # what it raises, choose_engine raises again
+        model = read_model(path)
     choice = choose_engine(wish.engine, model, precision=wish.precision, device=wish.device, caches=wish.caches)
     return _tried(RunnableModel(model=model, choice=wish.gpu.applied(choice)))
 

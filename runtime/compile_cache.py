@@ -1,6 +1,6 @@
 """What a library made of a model, kept for the next run: one file for each model, library, processor and setting.
 
-    ~/.cache/unetctl/compiled/<SHA-256 of the key>.blob      SHA-256 of what follows, then the library's own bytes
+    ~/.cache/unetctl/compiled/<SHA-256 of the key>.blob      a digest of what follows, then the library's own bytes
 
 The library's own cache is not used, because it knows a model by its path, size and time, so that another model of the
 same second and size would be taken for it, and because it writes into the file that another process may be reading.
@@ -16,6 +16,7 @@ import os
 import platform
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetctl.runtime.errors import UnetctlError
-from unetctl.runtime.system import atomic_path
+from unetctl.runtime.system import atomic_path, processors
 from unetctl.runtime.user_cache import user_cache
 
 LIMIT_BYTES = 1 << 30
@@ -33,6 +34,7 @@ LIMIT_BYTES = 1 << 30
 ABANDONED_S = 3600
 """After so long nobody is writing any more."""
 
+_PIECE_BYTES = 8 << 20
 _HASH_BYTES = hashlib.sha256().digest_size
 
 
@@ -51,7 +53,7 @@ class CompileCache:
             self.remove(key)
             return None
         stored, blob = content[:_HASH_BYTES].tobytes(), content[_HASH_BYTES:]
-        if hashlib.sha256(blob.data).digest() != stored:
+        if _digest(blob.data) != stored:
             self.remove(key)
             return None
         with suppress(OSError):
@@ -62,7 +64,7 @@ class CompileCache:
         """Keep `blob`; a disk that takes no more is no reason for a run to fail."""
         with suppress(OSError, UnetctlError):
             with atomic_path(self._path(key)) as temporary, temporary.open("wb") as file:
-                file.write(hashlib.sha256(blob).digest())
+                file.write(_digest(blob))
                 file.write(blob)  # apart, because a blob is as large as the network
             self._make_room()
 
@@ -91,6 +93,13 @@ class CompileCache:
             if kept > LIMIT_BYTES:
                 with suppress(OSError):  # on Windows one that is being read
                     path.unlink()
+
+
+def _digest(blob: bytes | memoryview) -> bytes:
+    """Return the SHA-256 of the SHA-256 of the pieces of `blob`: each can be on another processor."""
+    pieces = [blob[at : at + _PIECE_BYTES] for at in range(0, len(blob), _PIECE_BYTES)]
+    with ThreadPoolExecutor(processors()) as pool:
+        return hashlib.sha256(b"".join(pool.map(lambda one: hashlib.sha256(one).digest(), pieces))).digest()
 
 
 def processor_identity() -> str:

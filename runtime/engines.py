@@ -146,7 +146,7 @@ def choose_engine(
     found: list[EngineStatus] = []
     refusals: list[RefusedError | UnavailableError] = []
     for wanted in _wanted(name, device):  # one after another: to ask an engine is to import its library
-        one = _module(wanted).status(device) if device else _module(wanted).status()
+        one = _status(wanted, device)
         found.append(one)
         if not one.usable:
             continue
@@ -176,6 +176,18 @@ def choose_engine(
         cause="; ".join(f"{one.name}: {one.why_not}" for one in found),
         hint=found[-1].hint,  # of the engine that runs everywhere
     )
+
+
+def load_libraries(name: str, device: str = "") -> None:
+    """Import what `choose_engine` would, so that it can be done beside other work. Raises as it does."""
+    for wanted in _wanted(name, device):
+        if _status(wanted, device).usable:
+            return
+
+
+def _status(name: str, device: str) -> EngineStatus:
+    found: EngineStatus = _module(name).status(device) if device else _module(name).status()
+    return found
 
 
 def _wanted(name: str, device: str) -> tuple[str, ...]:

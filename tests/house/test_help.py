@@ -19,9 +19,9 @@ MOST_SECONDS = 0.3
 LIST_MODULES = """
 import json, sys
 sys.argv = ["unetctl", *{arguments!r}]
-from unetctl.cli.main import main
+from unetctl.cli.main import run
 try:
-    main()
+    run(sys.argv[1:])
 finally:
     print(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})), file=sys.stderr)
 """

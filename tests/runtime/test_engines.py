@@ -25,7 +25,6 @@ from unetctl.runtime.engines import (
     open_engine,
 )
 from unetctl.runtime.errors import DataError, UnavailableError, UsageError
-from unetctl.runtime.precision import Precision
 
 
 class TestOnnxRuntime(EngineContract):
@@ -103,14 +102,6 @@ def test_predicted_bytes_grow_with_tile_batch_and_width(tmp_path: Path) -> None:
         ]
         assert growing == sorted(set(growing)), name
         assert engine_bytes(name, large) <= engine_bytes(name, replace(large, model=averaged))
-
-
-def test_openvino_needs_least_with_one_size_and_few_bits(tmp_path: Path) -> None:
-    model = read_case(tiny_model(tmp_path)).model
-    one_size, two_sizes = engine_request(model, (1212, 1212)), engine_request(model, (1212, 1212), (700, 1212))
-    fewer_bits = replace(one_size, hint=Precision.BF16)
-    needed = [engine_bytes("openvino", one) for one in (fewer_bits, one_size, two_sizes)]
-    assert needed == sorted(set(needed))
 
 
 def test_a_file_that_gives_other_outputs_than_its_record_is_refused(tmp_path: Path) -> None:
