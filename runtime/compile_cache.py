@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 import platform
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,27 +40,44 @@ _PIECE_BYTES = 8 << 20
 _HASH_BYTES = hashlib.sha256().digest_size
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """The bytes of one file, in memory for as long as this lives."""
+
+    blob: NDArray[np.uint8]
+    """What the library wrote; not to be changed."""
+    mapped: mmap.mmap
+
+    def let_go(self) -> None:
+        """Give the memory back; what is used again is read again from the file."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self.mapped.madvise(mmap.MADV_DONTNEED)
+
+
 class CompileCache:
     """The entries of this user."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder or user_cache("compiled")
 
-    def load(self, key: Mapping[str, Any]) -> NDArray[np.uint8] | None:
-        """Return the bytes that were kept under `key` as a map of the file, or None; a damaged one is removed."""
+    def load(self, key: Mapping[str, Any]) -> Entry | None:
+        """Return what was kept under `key`, or None; a damaged entry is removed."""
         path = self._path(key)
         try:
-            content = np.memmap(path, dtype=np.uint8, mode="c")  # not read: a blob is as large as a network
-        except (OSError, ValueError):  # there is none, or an empty one
+            with path.open("rb") as file:  # mapped and not read: it is as large as the network
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        except OSError:
+            return None
+        except ValueError:  # it is empty
             self.remove(key)
             return None
-        stored, blob = content[:_HASH_BYTES].tobytes(), content[_HASH_BYTES:]
-        if _digest(blob.data) != stored:
+        blob = np.frombuffer(mapped, np.uint8, offset=min(_HASH_BYTES, len(mapped)))
+        if _digest(blob.data) != mapped[:_HASH_BYTES]:
             self.remove(key)
             return None
         with suppress(OSError):
             os.utime(path)  # it was used
-        return blob
+        return Entry(blob=blob, mapped=mapped)
 
     def save(self, key: Mapping[str, Any], blob: bytes | memoryview) -> None:
         """Keep `blob`; a disk that takes no more is no reason for a run to fail."""

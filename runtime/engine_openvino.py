@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from unetctl.runtime.compile_cache import CompileCache, processor_identity
+from unetctl.runtime.compile_cache import CompileCache, Entry, processor_identity
 from unetctl.runtime.engine import Result, normalisation_inputs, refuse_other_outputs
 from unetctl.runtime.engines import EngineRequest, EngineStatus
 from unetctl.runtime.errors import StorageError, UnavailableError
@@ -47,7 +47,7 @@ class OpenVinoEngine:
     def __enter__(self) -> Self:
         request = self._request
         self._openvino = import_openvino()
-        compiled, self._blob = _compiled(request)
+        compiled, self._cached = _compiled(request)
         outputs = [one.get_any_name() for one in compiled.outputs]
         refuse_other_outputs(request.model, outputs)
         area = max(height * width for height, width in request.shapes)
@@ -63,7 +63,7 @@ class OpenVinoEngine:
         for one in self._requests:
             with suppress(RuntimeError):  # that it was cancelled, or what its result would have raised
                 one.wait()  # until then it writes into the memory that is given back next
-        del self._requests, self._memory, self._blob
+        del self._requests, self._memory, self._cached
 
     def buffer(self, slot: int, shape: tuple[int, int]) -> NDArray[Any]:
         """Return the slot's input memory as `[N, C, H, W]`."""
@@ -111,10 +111,10 @@ def _settings(device: str, threads: int, hint: Precision | None, *, streams: int
     return {**common, "INFERENCE_NUM_THREADS": str(threads), "ENABLE_CPU_PINNING": "NO"}
 
 
-def _compiled(request: EngineRequest) -> tuple[Any, NDArray[np.uint8] | None]:
+def _compiled(request: EngineRequest) -> tuple[Any, Entry | None]:
     """Compile a model, or take what was compiled of the same bytes before. Raises `DataError`.
 
-    The second is memory that the compiled model reads from: it must live as long.
+    The second is what the compiled model reads its weights from: it must live as long.
     """
     model, device = request.model, request.device or PROCESSOR
     settings = _settings(device, request.threads, request.hint, streams=request.streams)
@@ -122,11 +122,13 @@ def _compiled(request: EngineRequest) -> tuple[Any, NDArray[np.uint8] | None]:
     fixed = fixed_input(request)
     cache = _cache() if request.caches else None
     key = {**_key(model, device, settings), "image": fixed} if cache else {}
-    blob = cache.load(key) if cache else None
-    if cache and blob is not None:
+    entry = cache.load(key) if cache else None
+    if cache and entry is not None:
         try:
-            tensor = import_openvino().Tensor(blob, shared_memory=True)
-            return core.import_model(tensor, device, settings), blob
+            compiled = core.import_model(import_openvino().Tensor(entry.blob, shared_memory=True), device, settings)
+            if fixed:  # its weights were reordered into memory of its own; those of free sizes are at the first tile
+                entry.let_go()
+            return compiled, entry
         except RuntimeError:  # the library refuses what it wrote itself: it is made again, below
             cache.remove(key)
     with translated("OpenVINO", str(model.path)):

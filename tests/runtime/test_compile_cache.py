@@ -34,7 +34,7 @@ def test_what_was_kept_is_found_under_its_own_key_only(tmp_path: Path) -> None:
     cache.save(KEY, b"compiled")
     found = cache.load(KEY)
     assert found is not None
-    assert found.tobytes() == b"compiled"
+    assert found.blob.tobytes() == b"compiled"
     assert cache.load({**KEY, "library": "2"}) is None
     cache.remove(KEY)
     assert cache.load(KEY) is None
@@ -76,7 +76,7 @@ wrong = 0
 for number in range(60):
     cache.save({"k": 1}, bytes([number % 251]) * 300_000)
     found = cache.load({"k": 1})
-    wrong += found is None or len(set(found.tobytes())) != 1 or len(found) != 300_000
+    wrong += found is None or len(set(found.blob.tobytes())) != 1 or len(found.blob) != 300_000
 print(wrong)
 """
 
