@@ -89,6 +89,7 @@ def show_plan(report: PlanReport, seconds: float) -> None:
             ("time", f"about {seconds_text(seconds)}, from the speed of a golden tile on this machine"),
         ]
     )
+    _show_notices(report)
 
 
 def _image_text(report: SegmentReport | PlanReport) -> str:
@@ -169,7 +170,7 @@ def _blank_text(blank: BlankReport) -> str:
     return f"{where} of the image, labelled {safe_text(blank.label)}"
 
 
-def _show_notices(report: SegmentReport) -> None:
+def _show_notices(report: SegmentReport | PlanReport) -> None:
     for one in report.notices:
         output.notice(f"notice: {one}")
 

@@ -13,6 +13,7 @@ from unetctl.runtime.report import PlanReport
 from unetctl.runtime.run import Resources, prepare
 from unetctl.runtime.run_folder import run_folder_of
 from unetctl.runtime.run_identity import identity_of
+from unetctl.runtime.summary import planned_notices
 
 EXPECTED_BYTES_PER_PIXEL = 0.07
 """Of a compressed label image with its pyramid: membranes take 0.06, sparse nuclei a tenth of that."""
@@ -62,4 +63,5 @@ def plan_file(
         max_memory_bytes=resources.max_memory_bytes,
         expected_disk_bytes=int(2 * EXPECTED_BYTES_PER_PIXEL * run.total_px),
         continued=continued,
+        notices=planned_notices(run),
     )

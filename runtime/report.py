@@ -61,6 +61,8 @@ class PlanReport:
     """While the run goes: the chunk store and the output, which are as large as each other; label images vary."""
     continued: ContinuedReport | None
     """What is there already, if the run would go on where another stopped."""
+    notices: tuple[str, ...]
+    """What the user should know before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

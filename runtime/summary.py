@@ -75,17 +75,19 @@ def segment_report(
 
 def notices_of(run: Run) -> tuple[str, ...]:
     """Return what the user should know though nothing failed."""
-    peak, allowed, memory = peak_memory_bytes(), run.resources.max_memory_bytes, run.memory
-    notices = [*fit_notices(run.source.info, run.model.spec)]
+    peak, allowed = peak_memory_bytes(), run.resources.max_memory_bytes
+    more = (f"{(peak - allowed) / 2**20:,.0f} MiB more memory than allowed were used",) if peak > allowed else ()
+    return (*planned_notices(run), *more)
+
+
+def planned_notices(run: Run) -> tuple[str, ...]:
+    """Return what the user should know before a run."""
+    memory, notices = run.memory, [*fit_notices(run.source.info, run.model.spec)]
     if run.is_tuning_left_out:
-        notices.append("what was tuned needs more memory than is allowed: tiles went through as without tuning")
-    if peak > allowed:
-        notices.append(f"{(peak - allowed) / 2**20:,.0f} MiB more memory than allowed were used")
+        notices.append("what was tuned needs more memory than is allowed: tiles go through as without tuning")
     if memory.bytes_to_decode_once > memory.expected_bytes:
         enough = f"--max-memory {-(-memory.bytes_to_decode_once // 2**20)}MiB"
-        notices.append(
-            f"parts of the image under the borders of tiles were decoded more than once; not so with {enough}"
-        )
+        notices.append(f"parts of the image are decoded more than once, under borders of tiles; not so with {enough}")
     return tuple(notices)
 
 

@@ -36,7 +36,7 @@ REPORT_KEYS = {
 }
 PLAN_KEYS = {
     *("image", "image_yx", "planes", "engine", "precision", "tiles", "read_shapes", "multiply_adds"),
-    *("tuned", "waste", "computed_over_kept", "continued"),
+    *("tuned", "waste", "computed_over_kept", "continued", "notices"),
     *("expected_memory_bytes", "max_memory_bytes", "expected_disk_bytes", "expected_seconds"),
 }
 

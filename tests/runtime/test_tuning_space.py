@@ -128,7 +128,7 @@ def test_what_was_tuned_is_left_out_where_not_even_the_smallest_tile_fits() -> N
     assert plain < needed(tuned)
     run = prepare(source, model, choice, Resources(max_memory_bytes=plain, threads=1, tiles=tuned))
     assert run.resources.tiles == AS_PLANNED
-    assert "what was tuned needs more memory than is allowed: tiles went through as without tuning" in notices_of(run)
+    assert "what was tuned needs more memory than is allowed: tiles go through as without tuning" in notices_of(run)
     assert run.memory.expected_bytes <= plain
     roomy = prepare(source, model, choice, Resources(max_memory_bytes=needed(tuned), threads=1, tiles=tuned))
     assert roomy.resources.tiles == tuned
