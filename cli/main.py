@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import sys
@@ -57,8 +58,7 @@ def application(words: Sequence[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(unetctl)
-    typed = next((one for one in words if not one.startswith("-")), "")
-    for name in (typed,) if typed in COMMANDS else COMMANDS:
+    for name in words[:1] if words and words[0] in COMMANDS else COMMANDS:
         app.command()(getattr(import_module(f"unetctl.cli.{name}"), name))
     return app
 
@@ -74,6 +74,7 @@ def main() -> NoReturn:
     output.let_go_of_results()
     with suppress(OSError, ValueError, AttributeError):
         sys.stderr.flush()
+    atexit._run_exitfuncs()  # what libraries tidy up, as temporary folders
     # All is written. To give every block of the libraries back takes 0.1 s, and PyTorch's threads for talking to other
     # processes were seen to abort one at its end (once, "terminate called without an active exception").
     os._exit(code)

@@ -119,7 +119,7 @@ def open_model(path: Path, wish: Wish) -> RunnableModel:
     from unetctl.runtime.model import read_model
 
     with ThreadPoolExecutor(max_workers=1) as pool:
-        pool.submit(load_libraries, wish.engine, wish.device)  # what it raises, choose_engine raises again
+        pool.submit(load_libraries, wish.engine, wish.device)  # what fails there, choose_engine meets again
         model = read_model(path)
     choice = choose_engine(wish.engine, model, precision=wish.precision, device=wish.device, caches=wish.caches)
     return _tried(RunnableModel(model=model, choice=wish.gpu.applied(choice)))

@@ -73,6 +73,8 @@ class CompileCache:
             return None
         blob = np.frombuffer(mapped, np.uint8, offset=min(_HASH_BYTES, len(mapped)))
         if _digest(blob.data) != mapped[:_HASH_BYTES]:
+            del blob
+            mapped.close()  # or Windows would not remove it
             self.remove(key)
             return None
         with suppress(OSError):

@@ -1,7 +1,7 @@
 """The OpenVINO engine: x86 and Arm processors, and Intel GPUs (NOT RUN on one so far).
 
 One compiled model serves every shape of a plan, and has one asynchronous request a slot; where all tiles have the same
-shape its size is fixed, which takes a third less memory (`openvino_memory`). The precision is always set: on a
+regular shape its size is fixed, which takes a third less memory (`openvino_memory`). The precision is always set: on a
 processor with bf16, OpenVINO would otherwise take it without a word, and with it other labels.
 """
 
@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from unetctl.runtime.compile_cache import CompileCache, Entry, processor_identity
+from unetctl.runtime.compile_cache import CompileCache, processor_identity
 from unetctl.runtime.engine import Result, normalisation_inputs, refuse_other_outputs
 from unetctl.runtime.engines import EngineRequest, EngineStatus
 from unetctl.runtime.errors import StorageError, UnavailableError
@@ -47,7 +47,7 @@ class OpenVinoEngine:
     def __enter__(self) -> Self:
         request = self._request
         self._openvino = import_openvino()
-        compiled, self._cached = _compiled(request)
+        compiled, self._blob = _compiled(request)
         outputs = [one.get_any_name() for one in compiled.outputs]
         refuse_other_outputs(request.model, outputs)
         area = max(height * width for height, width in request.shapes)
@@ -60,10 +60,10 @@ class OpenVinoEngine:
     ) -> None:
         for one in self._requests if error is not None else ():
             one.cancel()  # a tile that nobody waits for is not computed to its end
-        for one in self._requests:
+        while self._requests:
             with suppress(RuntimeError):  # that it was cancelled, or what its result would have raised
-                one.wait()  # until then it writes into the memory that is given back next
-        del self._requests, self._memory, self._cached
+                self._requests.pop().wait()  # until then it writes into the memory that is given back next
+        del self._memory, self._blob
 
     def buffer(self, slot: int, shape: tuple[int, int]) -> NDArray[Any]:
         """Return the slot's input memory as `[N, C, H, W]`."""
@@ -111,7 +111,7 @@ def _settings(device: str, threads: int, hint: Precision | None, *, streams: int
     return {**common, "INFERENCE_NUM_THREADS": str(threads), "ENABLE_CPU_PINNING": "NO"}
 
 
-def _compiled(request: EngineRequest) -> tuple[Any, Entry | None]:
+def _compiled(request: EngineRequest) -> tuple[Any, NDArray[np.uint8] | None]:
     """Compile a model, or take what was compiled of the same bytes before. Raises `DataError`.
 
     The second is what the compiled model reads its weights from: it must live as long.
@@ -122,15 +122,17 @@ def _compiled(request: EngineRequest) -> tuple[Any, Entry | None]:
     fixed = fixed_input(request)
     cache = _cache() if request.caches else None
     key = {**_key(model, device, settings), "image": fixed} if cache else {}
-    entry = cache.load(key) if cache else None
-    if cache and entry is not None:
+    if cache and (entry := cache.load(key)) is not None:
+        # With free sizes weights are read when the first tile of a size comes, maybe hours later: not from a file then.
+        blob = entry.blob if fixed else entry.blob.copy()
         try:
-            compiled = core.import_model(import_openvino().Tensor(entry.blob, shared_memory=True), device, settings)
-            if fixed:  # its weights were reordered into memory of its own; those of free sizes are at the first tile
-                entry.let_go()
-            return compiled, entry
+            compiled = core.import_model(import_openvino().Tensor(blob, shared_memory=True), device, settings)
         except RuntimeError:  # the library refuses what it wrote itself: it is made again, below
+            del entry, blob
             cache.remove(key)
+        else:
+            entry.let_go()
+            return compiled, blob
     with translated("OpenVINO", str(model.path)):
         graph = core.read_model(str(model.path))
         if fixed:

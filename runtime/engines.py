@@ -179,7 +179,7 @@ def choose_engine(
 
 
 def load_libraries(name: str, device: str = "") -> None:
-    """Import what `choose_engine` would, so that it can be done beside other work. Raises as it does."""
+    """Import what `choose_engine` is likely to take, so that it can be done beside other work. Raises `UsageError`."""
     for wanted in _wanted(name, device):
         if _status(wanted, device).usable:
             return

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import platform
+
 from unetctl.runtime.cost import activation_values, layers, weight_values
 from unetctl.runtime.engine import slot_bytes
 from unetctl.runtime.engines import EngineRequest
-from unetctl.runtime.precision import Precision
+from unetctl.runtime.geometry import margin_px
+from unetctl.runtime.plan import CHUNK_PX
+from unetctl.runtime.precision import QUANTISED_KEY, Precision
 from unetctl.runtime.spec import PixelType
 
 LIBRARY_BYTES = 128 << 20
@@ -24,10 +28,15 @@ Measured 7.1, 4.8 and, of free sizes, 14.2, 9.1 (16, 64 channels; tiles of 700 t
 
 
 def fixed_input(request: EngineRequest) -> list[int]:
-    """Return the shape of the graph's input if all tiles have the same; empty if it must be free."""
-    if len(request.shapes) != 1:
-        return []
+    """Return the shape that the graph is compiled for; empty if its sizes stay free.
+
+    It is compiled for one size where all tiles have the same and keep whole chunks, as those of large images do. There
+    are few such sizes; every other image would leave a compiled network of its own in the cache.
+    """
     spec = request.model.spec
+    kept_px = [side - 2 * margin_px(spec.depth) for side in request.shapes[0]]
+    if len(request.shapes) != 1 or any(side % CHUNK_PX for side in kept_px):
+        return []
     sizes = [request.batch, len(spec.channels), *request.shapes[0]]
     return [*sizes, 2] if spec.pixel_type is PixelType.UINT16 else sizes
 
@@ -49,4 +58,13 @@ def _bytes_a_value(request: EngineRequest) -> float:
         found = AVERAGED_ACTIVATION_BYTES if fixed_input(request) else FREE_AVERAGED_ACTIVATION_BYTES
     else:
         found = ACTIVATION_BYTES if fixed_input(request) else FREE_ACTIVATION_BYTES
-    return found.get(Precision(request.hint or request.model.record.precision), found[Precision.FP32])
+    return found.get(_computed_in(request), found[Precision.FP32])
+
+
+def _computed_in(request: EngineRequest) -> Precision:
+    """Return the precision of the figures to use: fp32's, where layers may be in fp32 or nothing was measured."""
+    precision = Precision(request.hint or request.model.record.precision)
+    quantised = request.model.record.comparison.get(QUANTISED_KEY)
+    has_kept_layers = isinstance(quantised, dict) and bool(quantised.get("kept_in_fp32"))
+    is_measured = not request.device.startswith("GPU") and platform.machine().lower() in ("x86_64", "amd64")
+    return Precision.FP32 if has_kept_layers or not is_measured else precision

@@ -66,7 +66,9 @@ def read_case(path: Path) -> EngineCase:
 
 
 class EngineContract:
-    """The tests. A subclass defines `open`."""
+    """The tests. A subclass defines `open`, and may name a `single` shape for which it compiles in another way."""
+
+    single = SMALL
 
     def open(self, case: EngineCase, request: EngineRequest) -> Engine:
         raise NotImplementedError
@@ -158,16 +160,16 @@ class EngineContract:
 
     def test_tiles_of_a_single_shape_get_the_same_labels(self, exact: EngineCase) -> None:
         """An engine may know of it, and compile for that shape alone."""
-        pixels = random_pixels(exact.model.spec, (2, 2, *SMALL), 7)
-        with self.open(exact, self.request(exact, shapes=(SMALL,), batch=2)) as engine:
-            engine.buffer(1, SMALL)[:] = pixels
+        pixels = random_pixels(exact.model.spec, (2, 2, *self.single), 7)
+        with self.open(exact, self.request(exact, shapes=(self.single,), batch=2)) as engine:
+            engine.buffer(1, self.single)[:] = pixels
             engine.submit(1, None)
             np.testing.assert_array_equal(engine.result(1).labels, exact.logits(pixels, 128, 1).argmax(axis=1))
 
     def test_tiles_of_a_single_shape_may_have_sixteen_bits(self, measured: EngineCase) -> None:
-        pixels = random_pixels(measured.model.spec, (1, 1, *SMALL), 7)
-        with self.open(measured, self.request(measured, shapes=(SMALL,))) as engine:
-            engine.buffer(1, SMALL)[:] = pixels
+        pixels = random_pixels(measured.model.spec, (1, 1, *self.single), 7)
+        with self.open(measured, self.request(measured, shapes=(self.single,))) as engine:
+            engine.buffer(1, self.single)[:] = pixels
             engine.submit(1, Statistics(shift=(32768.0,), scale=(1.0,)))
             np.testing.assert_array_equal(engine.result(1).labels, measured.logits(pixels, 32768, 1).argmax(axis=1))
 

@@ -18,7 +18,9 @@ from unetctl.runtime import compile_cache
 from unetctl.runtime.compile_cache import CompileCache
 from unetctl.runtime.engines import EngineRequest, open_engine
 from unetctl.runtime.errors import RefusedError
+from unetctl.runtime.geometry import input_px
 from unetctl.runtime.model import Model, read_model
+from unetctl.runtime.plan import CHUNK_PX
 from unetctl.runtime.precision import Precision
 
 KEY = {"model": "a", "library": "1"}
@@ -34,6 +36,8 @@ def test_what_was_kept_is_found_under_its_own_key_only(tmp_path: Path) -> None:
     cache.save(KEY, b"compiled")
     found = cache.load(KEY)
     assert found is not None
+    assert found.blob.tobytes() == b"compiled"
+    found.let_go()
     assert found.blob.tobytes() == b"compiled"
     assert cache.load({**KEY, "library": "2"}) is None
     cache.remove(KEY)
@@ -100,10 +104,23 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def labels_of(model: Model, **changes: object) -> bytes:
     request = EngineRequest(model=model, shapes=((60, 60),), batch=1, slots=1, threads=1, caches=True)
     request = replace(request, **changes)  # type: ignore[arg-type]
+    found = b""
     with open_engine("openvino", request) as engine:
-        engine.buffer(0, (60, 60))[:] = random_pixels(model.spec, (1, 2, 60, 60))
-        engine.submit(0, None)
-        return engine.result(0).labels.tobytes()
+        for shape in request.shapes:
+            engine.buffer(0, shape)[:] = random_pixels(model.spec, (1, 2, *shape))
+            engine.submit(0, None)
+            found += engine.result(0).labels.tobytes()
+    return found
+
+
+def test_one_regular_size_is_an_entry_of_its_own_and_other_sizes_share_one(home: Path, tmp_path: Path) -> None:
+    model = read_case(tiny_model(tmp_path, channels=2, classes=3, integer=True)).model
+    regular = (input_px(CHUNK_PX, model.spec.depth),) * 2
+    for shapes, count in (((regular,), 1), ((regular, (60, 60)), 2), (((60, 60),), 2), (((64, 60),), 2)):
+        truth = labels_of(model, shapes=shapes, caches=False)
+        assert labels_of(model, shapes=shapes) == truth, "as it is made, or taken"
+        assert labels_of(model, shapes=shapes) == truth, "as it is taken"
+        assert len(entries(home)) == count, shapes
 
 
 def test_a_run_with_the_cache_gives_the_labels_of_one_without(home: Path, tmp_path: Path) -> None:

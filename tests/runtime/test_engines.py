@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine_contract import EngineCase, EngineContract, read_case
+from tests.engine_contract import DEPTH, EngineCase, EngineContract, read_case
 from tests.fakes import engine_request
 from tests.models import tiny_model
 from unetctl.runtime import engine_onnxruntime
@@ -25,6 +25,8 @@ from unetctl.runtime.engines import (
     open_engine,
 )
 from unetctl.runtime.errors import DataError, UnavailableError, UsageError
+from unetctl.runtime.geometry import input_px
+from unetctl.runtime.plan import CHUNK_PX
 
 
 class TestOnnxRuntime(EngineContract):
@@ -113,6 +115,8 @@ def test_a_file_that_gives_other_outputs_than_its_record_is_refused(tmp_path: Pa
 
 
 class TestOpenVino(EngineContract):
+    single = (input_px(CHUNK_PX, DEPTH), input_px(CHUNK_PX, DEPTH))
+
     def open(self, case: EngineCase, request: EngineRequest) -> Engine:
         pytest.importorskip("openvino", reason="NOT RUN: openvino is not installed")
         return open_engine("openvino", request)
