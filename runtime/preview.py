@@ -72,7 +72,7 @@ class Preview:
         """
         height, width = self._overlay.shape[1:]
         picture = np.full((height, 2 * width + GAP_PX, 3), 255, np.uint8)
-        low, high = np.percentile(self._pixels[:3, ::2, ::2], (1, 99))
+        low, high = _bounds(self._pixels[:3, ::2, ::2])
         opacity = OPACITY * self._overlay[3]
         rows, columns = np.ogrid[:height, :width]
         hatched = self._blank & ((rows + columns) % HATCH_PX == 0)
@@ -115,3 +115,9 @@ def _rgb(colour: str) -> tuple[float, float, float]:
     """Return `#rrggbb` as three numbers in 0 to 1."""
     red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
     return red, green, blue
+
+
+def _bounds(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the values at the 1st and the 99th percentile; `np.percentile` would import for 10 ms what it needs."""
+    ranks = [round(part * (values.size - 1)) for part in (0.01, 0.99)]
+    return np.partition(values, ranks, axis=None)[ranks]
