@@ -12,7 +12,7 @@ import typer
 from unetctl.cli import output
 from unetctl.cli.wording import path_text
 from unetctl.runtime.errors import OutputError, UsageError
-from unetctl.trainer.config import CONFIG_NAME
+from unetctl.trainer.config_name import CONFIG_NAME
 
 DATA_README = """\
 images/   what the microscope gave: PNG, TIFF or JPEG, gray or RGB, 8 or 16 bit

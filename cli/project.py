@@ -22,6 +22,7 @@ from unetctl.cli.models import Wish, model_path
 from unetctl.cli.wording import safe_text, time_text
 from unetctl.runtime.builtin import builtin_name
 from unetctl.runtime.errors import MissingInputError, UnetctlError
+from unetctl.trainer.config_name import CONFIG_NAME
 
 if TYPE_CHECKING:
     from unetctl.trainer.config import Config
@@ -37,8 +38,6 @@ class Choice:
 
 def find_project(start: Path | None = None) -> Path | None:
     """Return the `unetctl.toml` of the project that `start` (default: here) is in, walking up, or None."""
-    from unetctl.trainer.config import CONFIG_NAME
-
     folder = (start or Path.cwd()).resolve()
     return next((one / CONFIG_NAME for one in (folder, *folder.parents) if (one / CONFIG_NAME).is_file()), None)
 
@@ -48,7 +47,7 @@ def load_project(config_file: Path | None) -> Config:
 
     Raises `MissingInputError` outside a project, and what `load_config` raises.
     """
-    from unetctl.trainer.config import CONFIG_NAME, load_config
+    from unetctl.trainer.config import load_config
 
     found = config_file or find_project()
     if found is None:

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from unetctl.runtime.errors import MissingInputError, UsageError
 from unetctl.runtime.geometry import alignment_px
+from unetctl.trainer.config_name import CONFIG_NAME
 from unetctl.trainer.presets import with_preset
 from unetctl.trainer.settings import (
     PAPER_BORDER_WEIGHT,
@@ -27,9 +28,6 @@ from unetctl.trainer.settings import (
     SegmentConfig,
     TrainConfig,
 )
-
-CONFIG_NAME = "unetctl.toml"
-"""The file that makes a folder a project."""
 
 SECTIONS = {
     "data": DataConfig,

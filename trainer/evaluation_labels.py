@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from unetctl.runtime.errors import DataError
 from unetctl.runtime.spec import ModelSpec
-from unetctl.trainer.config import CONFIG_NAME, Config
+from unetctl.trainer.config import Config
+from unetctl.trainer.config_name import CONFIG_NAME
 from unetctl.trainer.evaluate import Case, Prediction, background_of
 from unetctl.trainer.evaluation_files import refuse
 from unetctl.trainer.evaluation_images import ReadPlane
