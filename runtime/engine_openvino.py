@@ -1,8 +1,8 @@
 """The OpenVINO engine: x86 and Arm processors, and Intel GPUs (NOT RUN on one so far).
 
 One compiled model serves every shape of a plan, and has one asynchronous request a slot; where all tiles have the same
-regular shape its size is fixed, which takes a third less memory (`openvino_memory`). The precision is always set: on a
-processor with bf16, OpenVINO would otherwise take it without a word, and with it other labels.
+regular shape its size is fixed, so that activations take a third less memory (`openvino_memory`). The precision is
+always set: on a processor with bf16, OpenVINO would otherwise take it without a word, and with it other labels.
 """
 
 from __future__ import annotations

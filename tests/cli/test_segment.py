@@ -34,11 +34,6 @@ REPORT_KEYS = {
     *("seconds", "engine_share", "mpx_per_second", "peak_memory_bytes", "max_memory_bytes", "class_pixels"),
     *("blank", "profile", "continued", "notices"),
 }
-PLAN_KEYS = {
-    *("image", "image_yx", "planes", "engine", "precision", "tiles", "read_shapes", "multiply_adds"),
-    *("tuned", "waste", "computed_over_kept", "continued", "notices"),
-    *("expected_memory_bytes", "max_memory_bytes", "expected_disk_bytes", "expected_seconds"),
-}
 
 
 @pytest.fixture
@@ -189,18 +184,6 @@ def test_an_image_is_never_its_own_output(unetctl: Type, model: Path) -> None:
     before = image.read_bytes()
     assert unetctl("segment", image, "--output", image, "--overwrite", "--model", model).code == 2
     assert image.read_bytes() == before
-
-
-def test_a_plan_runs_nothing_and_says_what_would_be(unetctl: Type, model: Path) -> None:
-    image = write_image("slide.tif", (1000, 900))
-    said = unetctl("segment", "--plan", image, "--model", model)
-    assert said.code == 0, said.err
-    for word in ("nothing was run", "tiles", "multiply-adds", "for each that is kept", "allowed", "disk", "about"):
-        assert word in said.out
-    found = json.loads(unetctl("segment", "--plan", image, "--model", model, "--json").out)
-    assert set(found) == PLAN_KEYS
-    assert found["expected_seconds"] > 0
-    assert [one.name for one in Path().iterdir()] == ["slide.tif"]
 
 
 def test_the_command_in_a_result_makes_it_again(unetctl: Type, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
